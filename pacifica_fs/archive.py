@@ -1,0 +1,199 @@
+"""What an archive and an inbox promise: two narrow protocols, and the events of a fetch.
+
+A kind of archive is one file or package that implements these and is named by an entry point of the group
+`pacifica_fs.archives`. Its `build(settings, effects)` returns a `Built`. Everything else of this program knows only
+this module. `tests/contract/` has the suite that each kind passes.
+
+Threading: every method may be called from any thread, several at once. Methods that talk to a server block, with the
+deadlines of `transport.http`; no caller holds a lock meanwhile.
+
+Errors: those of `pacifica_fs.errors` only. `NotFound` only where the archive itself said so; an outage is
+`Unreachable`, a nonsensical answer `BadAnswer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from .clock import Clock
+from .model import (
+    Bundle,
+    Container,
+    FileRef,
+    Group,
+    Health,
+    Listing,
+    Problem,
+    Progress,
+    Ticket,
+    View,
+)
+
+if TYPE_CHECKING:
+    from .config import ArchiveSettings
+
+Where = Mapping[str, str]
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What an archive can do cheaply; declared, so that nobody has to try.
+
+    `ranges`: `open` of a file from `start` > 0 costs no more than from 0. `batch`: how many files one `open` may
+    ask for. `instant`: the first byte comes within milliseconds, so nothing needs to be staged ahead. `parallel`:
+    how many `open` streams at once are good for the server.
+    """
+
+    ranges: bool = False
+    batch: int = 1
+    instant: bool = False
+    parallel: int = 4
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The archive is preparing bytes; `reason` is a sentence for `status/downloads.json`, `url` what is asked."""
+
+    reason: str
+    url: str = ""
+    polls: int = 0
+
+
+class Data(msgspec.Struct, frozen=True):
+    """Bytes of the request's file number `index`, at `offset` of that file. Offsets of a file only grow."""
+
+    index: int
+    offset: int
+    data: bytes | memoryview
+
+
+Arrival = Waiting | Data
+
+
+class Archive(Protocol):
+    """A place that keeps data sets, as containers of immutable files."""
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+
+    @property
+    def kind(self) -> str:
+        """The entry point's name."""
+
+    @property
+    def identity(self) -> str:
+        """As whom the archive is read; content of one identity is never shown to another."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What is cheap here; constant."""
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The ways to containers that this archive offers; constant. `tree.views` makes folders of them."""
+
+    def groups(self, dimension: str, where: Where) -> Listing[Group]:
+        """The values of `dimension` among containers that match `where` (dimension → value).
+
+        NotFound if a value of `where` does not exist.
+        """
+
+    def containers(self, where: Where, limit: int) -> Listing[Container]:
+        """Containers that match `where`, newest first, at most `limit`.
+
+        One request for a listing (or a page of it), never one for each entry. `complete` is false if there are more.
+        """
+
+    def container(self, id: str) -> Container:
+        """What is known about one container, with `info`. NotFound if the archive has no such id."""
+
+    def files(self, container: str) -> Sequence[FileRef]:
+        """All files of a container, in one request where the archive can. NotFound as `container`.
+
+        Files do not change; a repeated call may raise an outage but does not give other content.
+        """
+
+    def open(self, files: Sequence[FileRef], *, start: int = 0, attempt: int = 0) -> Iterator[Arrival]:
+        """Bytes of `files` (of one container, at most `capabilities.batch`), as they arrive.
+
+        A generator: the caller pulls, and closes it (`close()`) when it wants no more, upon which everything that the
+        archive prepared for it is given back. While it waits for the server it yields `Waiting` at least every two
+        seconds, so that a caller can watch its deadlines. `start` is an offset into the only file; an archive
+        without `ranges` may begin at 0 all the same, `Data.offset` tells. It ends after the last byte of the last
+        file; ending before is `BadAnswer` or `Unreachable`, raised, never a silent end. Bytes are *not* verified
+        here: the content store does that for all kinds. `attempt` counts what the caller tried before and found
+        wrong or broken: an archive with several ways to the same bytes takes the next of them.
+        """
+
+    def probe(self) -> Health:
+        """Ask every server of this archive for a sign of life; never raises."""
+
+    def close(self) -> None:
+        """Give back connections; further calls may fail."""
+
+
+class Inbox(Protocol):
+    """Where an archive takes uploads."""
+
+    @property
+    def reversible(self) -> bool:
+        """False where what is uploaded cannot be taken back: such bundles are never sealed by quiet alone."""
+
+    @property
+    def hash(self) -> str:
+        """The algorithm for file digests that this archive wants (`sha1`)."""
+
+    def check(self, bundle: Bundle) -> Sequence[Problem]:
+        """Everything that would make the archive refuse `bundle`, found before a byte is sent; empty: go ahead.
+
+        Looks at the local rules first and asks the server then. `bundle.files` may be empty while data is still
+        copied: then only the metadata is judged. Raises `Unreachable` if the server could not be asked.
+        """
+
+    def send(self, bundle: Bundle, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
+        """Stream the bundle; returns once the server received it whole.
+
+        `sent` is called with the number of bytes passed on so far (of `length(bundle)`). `last` is called exactly
+        once, just before the part without which the server cannot accept the upload: an exception before that call
+        means that nothing was ingested; an exception after it means that nobody knows (the caller must `find`).
+        `Denied`, `Invalid` or `TooLarge`-like refusals that the server states are errors too.
+        """
+
+    def length(self, bundle: Bundle) -> int:
+        """Bytes that `send` will pass on, with framing."""
+
+    def poll(self, ticket: Ticket) -> Progress:
+        """How far the job is. NotFound if the server does not know it (any more)."""
+
+    def find(self, bundle: Bundle) -> Sequence[str]:
+        """Ids of containers that hold this bundle: by its id among the key/values, else by its exact content.
+
+        Empty: the archive was asked and has none (yet).
+        """
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """What a kind may use of the outside world; tests pass their own."""
+
+    clock: Clock
+    state: Path
+    cache: Path
+    agent: str = "pacifica-fs"
+    environ: Mapping[str, str] = {}
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What a kind makes of its settings: `inbox` is None where the archive takes no uploads."""
+
+    archive: Archive
+    inbox: Inbox | None = None
+
+
+class Build(Protocol):
+    """The entry point of a kind."""
+
+    def __call__(self, settings: ArchiveSettings, effects: Effects) -> Built:
+        """Make the archive of `settings`; ConfigError if they are wrong. Contacts no server."""

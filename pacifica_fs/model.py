@@ -1,0 +1,189 @@
+"""The frozen values that every floor above speaks in.
+
+All are immutable and may be shared between threads. Times are integer nanoseconds since the epoch, UTC;
+sizes are bytes. `msgspec.Struct` is used instead of dataclasses because listings make tens of thousands
+of these at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+STRONG = frozenset({"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s"})
+
+
+class Digest(msgspec.Struct, frozen=True):
+    """A content's hash: `algorithm` is a name of hashlib with a fixed size, `value` lower-case hex."""
+
+    algorithm: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.value}"
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """`sha1:f1d2…` as a value; raises ValueError for anything else."""
+        algorithm, colon, value = text.partition(":")
+        if not colon or not algorithm or not value:
+            raise ValueError(f"not a digest: {text!r}")
+        return cls(algorithm, value.lower())
+
+    @property
+    def strong(self) -> bool:
+        """True where equal digests mean equal bytes, also against somebody who wants them to differ."""
+        return self.algorithm in STRONG
+
+    @property
+    def computable(self) -> bool:
+        """True where this machine can compute `algorithm` (a server may claim any word)."""
+        return self.algorithm in hashlib.algorithms_available and not self.algorithm.startswith("shake")
+
+    def hasher(self) -> hashlib._Hash:
+        """A fresh hashlib object of this algorithm."""
+        return hashlib.new(self.algorithm, usedforsecurity=False)
+
+
+class FileRef(msgspec.Struct, frozen=True):
+    """One file of a container, as its archive lists it.
+
+    `parts` are the raw components of its path below the container, as the server says them: they may hold
+    slashes, be `..` or be too long. `tree.names` makes them safe; nothing else may use them as a path.
+    `validator` (an ETag) pins the content where there is no digest.
+    """
+
+    archive: str
+    container: str
+    id: str
+    parts: tuple[str, ...]
+    size: int
+    mtime_ns: int
+    digest: Digest | None = None
+    validator: str | None = None
+    mime_type: str | None = None
+
+
+class Container(msgspec.Struct, frozen=True):
+    """What an archive lists as one unit. `info` is what `ID.json` shows; listings may leave it empty."""
+
+    archive: str
+    id: str
+    mtime_ns: int = 0
+    info: Mapping[str, Any] = {}
+
+
+class Group(msgspec.Struct, frozen=True):
+    """One value of a dimension by which containers are grouped: a project, a user, a day."""
+
+    id: str
+    title: str = ""
+    mtime_ns: int = 0
+    info: Mapping[str, Any] = {}
+
+
+class Listing(msgspec.Struct, Generic[T], frozen=True):
+    """Entries, and whether they are all: `remark` says to a user why not and where to look instead."""
+
+    entries: tuple[T, ...]
+    complete: bool = True
+    remark: str = ""
+
+
+class View(msgspec.Struct, frozen=True):
+    """One way to containers: the folder `name`, then a folder level for each dimension, then containers.
+
+    `View("projects", ("project",))` is `projects/1234a/67`. `newest` limits to that many containers.
+    An empty `name` puts the levels directly into the archive's folder. `unlisted` says that any id that exists can be
+    looked up although a listing may be incomplete.
+    """
+
+    name: str
+    dimensions: tuple[str, ...] = ()
+    newest: int = 0
+    purpose: str = ""
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What a sidecar says, in one form for all kinds.
+
+    `fields` are the named values (`submitter`, `project`, `instrument`, …), all as text; `keys` the key/value pairs in
+    their order, the same key more than once if the sidecar says so; `native` the entries of a native list
+    that neither covers, kept as they were; `files` the list of paths that make the bundle complete, if given.
+    """
+
+    fields: Mapping[str, str] = {}
+    keys: tuple[tuple[str, str], ...] = ()
+    native: tuple[Mapping[str, Any], ...] = ()
+    files: tuple[str, ...] | None = None
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """One file of a bundle: `path` is relative to it, with `/` between components; `source` is where its bytes are."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: Digest
+    source: Path
+    mime_type: str = "application/octet-stream"
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value."""
+
+    id: str
+    archive: str
+    name: str
+    files: tuple[BundleFile, ...]
+    metadata: Metadata
+    created_ns: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that keeps a bundle from being sent, for a scientist: what is wrong, and what to do."""
+
+    what: str
+    remedy: str = ""
+    path: str = ""
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """What a server gave for an upload that it received whole. `details` is for the status, never for logic."""
+
+    job: str
+    details: Mapping[str, Any] = {}
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far an ingest job is. `outcome` is `""` while it runs, then `done` or `failed`.
+
+    `task` and `percent` are the server's own words; `container` is set once `done`; `message` says why it `failed`.
+    """
+
+    outcome: str = ""
+    task: str = ""
+    percent: float = 0.0
+    message: str = ""
+    container: str = ""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What a probe of an archive found. `services` maps each server of it to `ok` or to what is wrong."""
+
+    reachable: bool
+    identity: str = ""
+    latency: float | None = None
+    error: str = ""
+    services: Mapping[str, str] = {}
