@@ -108,8 +108,14 @@ def services(layout: Layout, notifications: bool) -> dict[str, Service]:
             "uniqueid", "pacifica-uniqueid", "--cpconfig", "/getid", PEEWEE_URL=layout.database_url("uniqueid")
         ),
         "archive": http(
-            "archive", "pacifica-archiveinterface", "--cherrypy-config", "/", "-t", "posix",
-            "--prefix", str(layout.folder / "archive"),
+            "archive",
+            "pacifica-archiveinterface",
+            "--cherrypy-config",
+            "/",
+            "-t",
+            "posix",
+            "--prefix",
+            str(layout.folder / "archive"),
         ),  # fmt: skip
         "ingest": http("ingest", "pacifica-ingest", "--cp-config", "/", **ingest),
         "cart": http("cart", "pacifica-cartd", "--cpconfig", "/", **cart),
