@@ -1,4 +1,4 @@
-"""A bare client: the fewest plain requests that upload and read, polled every 50 ms. The yardstick, and the second opinion."""
+"""A bare client: the fewest plain requests that upload and read, polled every 50 ms. A yardstick."""
 
 from __future__ import annotations
 

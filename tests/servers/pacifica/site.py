@@ -26,8 +26,8 @@ class Site:
     """The services of one site. Use as a context manager, from one thread.
 
     `policy metadata ingest cart archive_interface files_by_hash uniqueid` are base URLs without a slash at the end;
-    `user logon project instrument` may upload together; `logs` is the folder of all logs; `archive_folder` holds the archived
-    files by id; `venv` has the services and the official clients.
+    `user logon project instrument` may upload together; `logs` is the folder of all logs; `archive_folder` holds the
+    archived files by id; `venv` has the services and the official clients.
     """
 
     user = seed.MEMBER
