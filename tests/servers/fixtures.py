@@ -7,10 +7,12 @@ it fails the test instead, so that nothing is skipped unseen.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from .faulty import FaultyProxy
 from .guard import Guard
 from .pacifica import Site, Unavailable
 
@@ -46,3 +48,10 @@ def pacifica_faults(pacifica_site: Site) -> Iterator[Site]:
     """The same site, to stop and kill services of: all of them run again after the test."""
     yield pacifica_site
     pacifica_site.restore()
+
+
+@pytest.fixture
+def faulty() -> Iterator[Callable[[str], FaultyProxy]]:
+    """A factory: `faulty(site.cart)` is a `FaultyProxy` in front of that URL, closed after the test."""
+    with ExitStack() as stack:
+        yield lambda upstream: stack.enter_context(FaultyProxy(upstream))
