@@ -1,7 +1,7 @@
 """Nothing outlives the tests: a small process that ends what they started, should they die without doing it themselves.
 
-It holds one end of a pipe. When the other end closes (a test run that was killed, crashed or lost its power over its own
-finalizers) it kills the process groups, detaches the mounts and removes the folders it was told of. Unlike a parent-death
+It holds one end of a pipe. When the other end closes (a test run that was killed or crashed, so that its finalizers did
+not run) it kills the process groups, detaches the mounts and removes the folders it was told of. Unlike a parent-death
 signal this reaches grandchildren, does not depend on the thread that forked, and is not reset by a change of user.
 """
 
@@ -80,6 +80,15 @@ def start_time(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return ""
+
+
+def runs(pid: int, started: str) -> bool:
+    """True if the process that was started then still runs (and is not only waiting to be buried)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[19] == started and fields[0] != "Z"
 
 
 def mounts_below(path: str) -> list[tuple[str, str]]:

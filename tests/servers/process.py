@@ -23,7 +23,7 @@ class NotReady(Exception):
 def free_ports(number: int) -> list[int]:
     """Ports of the loopback interface that nothing listens on.
 
-    Below the range that the kernel uses for outgoing connections, so that none is taken between here and the server's bind.
+    Below the range that the kernel uses for outgoing connections, so that none is taken before the server binds it.
     """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     held: list[socket.socket] = []
@@ -52,7 +52,7 @@ def listening(port: int) -> bool:
 
 
 class Process:
-    """One program, started and ended any number of times; each start appends to `log`. Not for several threads at once."""
+    """One program, started and ended any number of times; each start appends to `log`. For one thread at a time."""
 
     def __init__(
         self,

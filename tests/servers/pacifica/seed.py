@@ -177,7 +177,9 @@ def seed(metadata: str, uniqueid: str) -> None:
                 [{left: a, right: b, "relationship": relationship[name]} for a, b, name in links],
             )
         for counter in ("upload_job", "file"):
-            http.get(f"{uniqueid}/getid", params={"mode": counter, "range": RESERVED_IDS}, timeout=60).raise_for_status()
+            http.get(
+                f"{uniqueid}/getid", params={"mode": counter, "range": RESERVED_IDS}, timeout=60
+            ).raise_for_status()
 
 
 def _insert(http: requests.Session, metadata: str, table: str, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -97,29 +97,23 @@ def services(layout: Layout, notifications: bool) -> dict[str, Service]:
 
     ingest = application("ingest", 1, VOLUME_PATH=str(layout.folder / "ingest"))
     cart = application("cartd", 2, VOLUME_PATH=f"{layout.folder / 'cart'}/")
-    # The proxy's own console script hands its name on as an argument, and fails.
-    proxy = "import sys; from pacifica.proxy.__main__ import main; main(sys.argv[1:])"
+    posix = ("-t", "posix", "--prefix", str(layout.folder / "archive"))
+    database = layout.database_url
     table = {
-        "metadata": http(
-            "metadata", "pacifica-metadata", "--cpconfig", "/groups", PEEWEE_URL=layout.database_url("metadata")
-        ),
+        "metadata": http("metadata", "pacifica-metadata", "--cpconfig", "/groups", PEEWEE_URL=database("metadata")),
         "policy": http("policy", "pacifica-policy", "-c", "/"),
-        "uniqueid": http(
-            "uniqueid", "pacifica-uniqueid", "--cpconfig", "/getid", PEEWEE_URL=layout.database_url("uniqueid")
-        ),
-        "archive": http(
-            "archive", "pacifica-archiveinterface", "--cherrypy-config", "/", "-t", "posix",
-            "--prefix", str(layout.folder / "archive"),
-        ),  # fmt: skip
+        "uniqueid": http("uniqueid", "pacifica-uniqueid", "--cpconfig", "/getid", PEEWEE_URL=database("uniqueid")),
+        "archive": http("archive", "pacifica-archiveinterface", "--cherrypy-config", "/", *posix),
         "ingest": http("ingest", "pacifica-ingest", "--cp-config", "/", **ingest),
         "cart": http("cart", "pacifica-cartd", "--cpconfig", "/", **cart),
-        "proxy": http("proxy", "python", "-c", "/")._replace(
-            command=(str(bin / "python"), "-c", proxy, "-c", str(_cherrypy(layout, "proxy")))
-            + ("-a", LOOPBACK, "-p", str(layout.ports["proxy"]))
-        ),
+        "proxy": http("proxy", "pacifica-proxy", "-c", "/"),
         "ingest-worker": worker("ingest", **ingest),
         "cart-worker": worker("cartd", **cart),
     }
+    # The proxy's own console script hands its name on as an argument, and fails.
+    start_proxy = "import sys; from pacifica.proxy.__main__ import main; main(sys.argv[1:])"
+    proxy = table["proxy"]
+    table["proxy"] = proxy._replace(command=(str(bin / "python"), "-c", start_proxy, *proxy.command[1:]))
     if notifications:
         env = application("notifications", 3)
         table[NOTIFICATIONS] = http(NOTIFICATIONS, "pacifica-notifications", "--cpconfig", "/", **env)

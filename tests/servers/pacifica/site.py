@@ -26,8 +26,8 @@ class Site:
     """The services of one site. Use as a context manager, from one thread.
 
     `policy metadata ingest cart archive_interface files_by_hash uniqueid` are base URLs without a slash at the end;
-    `user logon project instrument` may upload together; `logs` is the folder of all logs; `archive_folder` holds the archived
-    files by id; `venv` has the services and the official clients.
+    `user logon project instrument` may upload together; `logs` is the folder of all logs; `archive_folder` holds the
+    archived files by id; `venv` has the services and the official clients.
     """
 
     user = seed.MEMBER
@@ -152,21 +152,18 @@ class Site:
     def log(self, name: str, lines: int = 60) -> str:
         """The last lines of what a program wrote to its output and its log."""
         files = [self.logs / f"{name}.out", self.logs / f"{name}.log"]
-        text = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()[-lines:]]
+        text = [
+            line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()[-lines:]
+        ]
         return "\n".join(text)
 
-    def cli(self, *arguments: str, user: int | None = None, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run `pacifica-cli` against this site: `cli("upload", "--project", "51001", "--instrument", "2001", DIR)`.
-
-        The user's logon name is added to uploads. It exits with 0 even when the job failed: read what it prints.
-        """
+    def cli(self, *arguments: str, cwd: Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run `pacifica-cli` with these arguments against this site."""
         config = self.folder / "etc" / "uploader.json"
         config.write_text(json.dumps(uploader_template()))
-        command = [str(self.venv / "bin" / "pacifica-cli"), "--config", str(config), *arguments[:1]]
-        if arguments[:1] == ("upload",):
-            command += ["--logon", seed.LOGONS[user or self.user]]
         return subprocess.run(
-            [*command, *arguments[1:]],
+            [str(self.venv / "bin" / "pacifica-cli"), "--config", str(config), *arguments],
+            cwd=cwd,
             env=self.client_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -174,6 +171,18 @@ class Site:
             timeout=timeout,
             check=False,
         )
+
+    def cli_upload(self, folder: Path) -> dict[str, Any]:
+        """Upload `folder` with `pacifica-cli upload`; the job's last state (it exits with 0 for failed jobs too).
+
+        It runs in the parent folder, since it cannot upload an absolute path: the files get `FOLDER/…` as their paths.
+        """
+        target = ("--logon", self.logon, "--project", self.project, "--instrument", str(self.instrument))
+        done = self.cli("upload", *target, folder.name, cwd=folder.parent)
+        if done.returncode or "\n{" not in done.stdout:
+            raise RuntimeError(f"pacifica-cli: exit {done.returncode}: {done.stdout}{done.stderr}")
+        state: dict[str, Any] = json.loads(done.stdout[done.stdout.rindex("\n{") :])
+        return state
 
     def client_environment(self) -> dict[str, str]:
         """The environment that makes the official clients use this site."""
@@ -201,7 +210,19 @@ class Site:
         port = str(self._layout.ports["redis"])
         return Process(
             "redis",
-            ["redis-server", "--port", port, "--bind", LOOPBACK, "--save", "", "--appendonly", "no", "--dir", str(folder)],
+            [
+                "redis-server",
+                "--port",
+                port,
+                "--bind",
+                LOOPBACK,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                str(folder),
+            ],
             guard=self.guard,
             log=self.logs / "redis.out",
             env={"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"},

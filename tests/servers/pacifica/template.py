@@ -89,7 +89,9 @@ def _make_tables(layout: Layout) -> None:
         env = {**environment(layout, notifications=False), "PEEWEE_URL": layout.database_url(name)}
         command = [str(layout.venv / "bin" / f"pacifica-{name}-cmd"), "dbsync"]
         log = (layout.folder / "logs" / f"dbsync-{name}.log").open("w+b")
-        running.append((name, log, subprocess.Popen(command, env=env, cwd=layout.folder / "work", stdout=log, stderr=log)))
+        running.append(
+            (name, log, subprocess.Popen(command, env=env, cwd=layout.folder / "work", stdout=log, stderr=log))
+        )
     failed = ""
     for name, log, process in running:
         if process.wait(timeout=_PATIENCE):
