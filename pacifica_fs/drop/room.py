@@ -49,13 +49,14 @@ class Room:
         return disk.f_blocks * disk.f_frsize, max(0, disk.f_bavail * disk.f_frsize - self._min_free)
 
 
-def used(folder: Path) -> int:
-    """Bytes of all files below `folder`."""
+def used(bundles: Path) -> int:
+    """Bytes of all users' files in the bundles there; journals do not count."""
     total = 0
-    for base, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(base, name)).st_size
-            except FileNotFoundError:
-                continue
+    for folder in bundles.glob("*/files"):
+        for base, _, names in os.walk(folder):
+            for name in names:
+                try:
+                    total += os.lstat(os.path.join(base, name)).st_size
+                except FileNotFoundError:
+                    continue
     return total

@@ -129,6 +129,9 @@ def _yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        begun = error.context_mark
+        if begun and mark and begun.line != mark.line:
+            where += f" (it begins in line {begun.line + 1})"
         raise _Wrong(f"not valid YAML{where}: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise _Wrong(f"not valid YAML: {str(error).splitlines()[0]}") from error

@@ -10,12 +10,12 @@ acknowledge, but what the user removes.
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import logging
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from .journal import NAME, Journal, encode, load, stamp
 from .states import State
 
 FORMAT = "pacifica-fs spool 1"
+_ID = "%Y%m%dT%H%M%S%f"
 log = logging.getLogger(__name__)
 
 
@@ -119,7 +120,7 @@ class Spool:
         if newest and (newest[0].journal.revisable or follows is None):
             raise Exists(f"drop/{archive}/{name} exists")
         now = self.clock.now()
-        id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}-{secrets.token_hex(4)}"
+        id = new_id(now, max(self.bundles, default=""))
         follows_id = follows.journal.id if follows else ""
         journal = Journal(
             id, archive, name, State.OPEN, stamp(now), stamp(now), follows=follows_id, inherited=inherited,
@@ -214,6 +215,15 @@ class Spool:
                 f"{path}: says {found!r}, this program understands {FORMAT!r}. The spool was made by another "
                 "version of pacifica-fs, or is none: use that version until all is uploaded, or another [drop] path"
             )
+
+
+def new_id(now: float, newest: str) -> str:
+    """An id that sorts after `newest`, even if the clock went back; it begins with the time, for people."""
+    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    if newest:
+        before = datetime.datetime.strptime(newest.partition("-")[0], _ID).replace(tzinfo=datetime.UTC)
+        moment = max(moment, before + datetime.timedelta(microseconds=1))
+    return f"{moment.strftime(_ID)}-{secrets.token_hex(4)}"
 
 
 def _owner(content: bytes) -> Owner:
