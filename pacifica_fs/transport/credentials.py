@@ -1,8 +1,8 @@
 """Who we are to a server: where secrets are found, and how they become part of a request.
 
-A secret is looked for in `$CREDENTIALS_DIRECTORY/ARCHIVE.KEY`, the environment (`PACIFICA_FS_<ARCHIVE>_<KEY>`, upper case, `-`
-and `.` as `_`), the configuration, netrc and the keyring, in this order; again after a server answered 401. None of it is
-ever part of a message or of a `repr`.
+A secret is looked for in `$CREDENTIALS_DIRECTORY/ARCHIVE.KEY`, the environment (`PACIFICA_FS_<ARCHIVE>_<KEY>`, upper
+case, `-` and `.` as `_`), the configuration, netrc and the keyring, in this order; again after a server answered 401.
+None of it is ever part of a message or of a `repr`.
 
 The keyring is an interactive thing: it may want to ask somebody, or hang without a desktop. It is asked in a thread
 of its own and not waited for longer than a few seconds.
@@ -11,6 +11,7 @@ of its own and not waited for longer than a few seconds.
 from __future__ import annotations
 
 import base64
+import importlib
 import logging
 import netrc
 import threading
@@ -192,10 +193,9 @@ def login(archive: str, auth: Auth, base: str, secrets: Secrets, source: str = "
 
 def _gssapi(place: str) -> AuthBase:
     try:
-        from requests_gssapi import HTTPSPNEGOAuth
+        signer: AuthBase = importlib.import_module("requests_gssapi").HTTPSPNEGOAuth()
     except ImportError as error:
         raise ConfigError(f"{place}: type \"gssapi\" needs the Python package 'requests-gssapi'; install it") from error
-    signer: AuthBase = HTTPSPNEGOAuth()
     return signer
 
 

@@ -1,6 +1,7 @@
 """What a failed request means: the table from HTTP and its library to `pacifica_fs.errors`.
 
-No message made here has a secret in it: user information and the values of secret-looking query fields are left out of URLs.
+No message made here has a secret in it: user information and the values of secret-looking query fields are left out of
+URLs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One server over HTTP: sessions, time-outs, retries, and failures as `pacifica_fs.errors`.
 
-Threading: one `Http` serves any number of threads. Every call ends: connecting and each wait for bytes have time-outs, and
-a small answer has a deadline as a whole.
+Threading: one `Http` serves any number of threads. Every call ends: connecting and each wait for bytes have time-outs,
+and a small answer has a deadline as a whole.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Body(Protocol):
 class Http:
     """A server at `base`; paths of the methods are relative to it.
 
-    Redirects are followed for GET and HEAD only. Bodies of answers that are not streamed have at most `limit` bytes. `judge`
-    may know better what an unexpected answer of this server means. Proxies of the environment are used, but not for
-    loopback addresses.
+    Redirects are followed for GET and HEAD only. Bodies of answers that are not streamed have at most `limit` bytes.
+    `judge` may know better what an unexpected answer of this server means. Proxies of the environment are used, but not
+    for loopback addresses.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """A blocking source behind a bounded queue, so that whoever pulls never waits long.
 
-A source is a generator that may block for as long as a server's time-outs allow. It runs in a thread of its own; the puller
-gets its items as they come, and an item of `idle` when none came for a while. Closing the puller's side returns at
-once: the source is closed at its next item, in its thread, where it may still tidy up (delete a cart).
+A source is a generator that may block for as long as a server's time-outs allow. It runs in a thread of its own; the
+puller gets its items as they come, and an item of `idle` when none came for a while. Closing the puller's side returns
+at once: the source is closed at its next item, in its thread, where it may still tidy up (delete a cart).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -51,8 +51,8 @@ class _Channel(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
 
-    def take(self, seconds: float) -> list[T]:
-        """The next item in a list; empty if none came in time. StopIteration at the end, or the source's error."""
+    def take(self, seconds: float) -> list[T] | None:
+        """The next item in a list, which is empty if none came in time; None at the end. Raises the source's error."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._ended, seconds)
             if self._items:
@@ -63,7 +63,7 @@ class _Channel(Generic[T]):
                 return []
             if self._error is not None:
                 raise self._error
-            raise StopIteration
+            return None
 
 
 class Pumps:
@@ -75,7 +75,7 @@ class Pumps:
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
 
-    def run(self, source: Generator[T | None, None, None], idle: Callable[[], T]) -> Iterator[T]:
+    def run(self, source: Generator[T | None, None, None], idle: Callable[[], T]) -> Generator[T, None, None]:
         """The items of `source`; `idle()` whenever `every` seconds passed without one.
 
         A source yields None when the puller has all it wants, and the rest is tidying up that nobody waits for.
@@ -87,11 +87,7 @@ class Pumps:
             self._threads.add(thread)
         thread.start()
         try:
-            while True:
-                try:
-                    items = channel.take(self._every)
-                except StopIteration:
-                    return
+            while (items := channel.take(self._every)) is not None:
                 yield items[0] if items else idle()
         finally:
             channel.abandon()
