@@ -55,8 +55,8 @@ def shown(url: str) -> str:
     """`url` as it may be shown to anybody."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    query = [(key, "…" if _SECRET.search(key) else value) for key, value in parse_qsl(parts.query, True)]
-    return urlunsplit((parts.scheme, host, parts.path, urlencode(query, safe="…/:,"), ""))
+    query = [(key, "***" if _SECRET.search(key) else value) for key, value in parse_qsl(parts.query, True)]
+    return urlunsplit((parts.scheme, host, parts.path, urlencode(query, safe="*/:,"), ""))
 
 
 def excerpt(answer: Answer) -> str:
@@ -101,7 +101,7 @@ def outage(error: Exception, url: str) -> PacificaFSError:
         return BadAnswer(f"{url}: redirects without end")
     if isinstance(error, requests.exceptions.RequestException) and isinstance(error, ValueError):
         return ConfigError(f"{url}: not a usable address: {error}")
-    if isinstance(error, OSError) and "CA bundle" in str(error):
+    if isinstance(error, OSError) and "certificate bundle" in str(error):
         return ConfigError(f"{url}: the CA bundle cannot be used: {error}")
     return Unreachable(f"{url}: {_reason(error)}")
 

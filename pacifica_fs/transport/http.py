@@ -155,7 +155,6 @@ class Http:
         session.mount("https://", adapter)
         session.headers["User-Agent"] = self._agent
         session.trust_env = not _is_loopback(self.base)
-        session.verify = self._verify
         session.cert = self._login.cert
         session.auth = self._login.auth
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -208,6 +207,7 @@ class Http:
                 url,
                 stream=True,
                 timeout=(timeouts.connect, timeouts.read),
+                verify=self._verify,  # said for each request, or the environment's bundle would win
                 allow_redirects=method in ("GET", "HEAD"),
                 **options,
             )
