@@ -1,0 +1,368 @@
+"""The FUSE library (mfusepy on libfuse3), and nothing else: requests are translated, `operations` decides.
+
+The library's own methods are overridden where measurements say so: READ goes straight into libfuse's buffer, READDIR
+gives attributes along (with offsets that are not zero, without which libfuse drops them), and no struct is built from
+a dict. Requests come on libfuse's threads, many at once. State of the class must not be named like a FUSE operation:
+the library would call it. The library has to be chosen when it is imported, so this module does that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import itertools
+import logging
+import operator
+import os
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import PacificaFSError, to_errno
+from .operations import Operations, Stat
+
+
+def _load() -> Any:
+    """mfusepy on libfuse3, whatever the user's environment says. OSError if the library is missing."""
+    before = os.environ.get("FUSE_LIBRARY_NAME")
+    os.environ["FUSE_LIBRARY_NAME"] = "fuse3"
+    try:
+        import mfusepy
+    finally:
+        if before is None:
+            del os.environ["FUSE_LIBRARY_NAME"]
+        else:
+            os.environ["FUSE_LIBRARY_NAME"] = before
+    return mfusepy
+
+
+fuse = _load()
+log = logging.getLogger(__name__)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
+libc.pread.restype = ctypes.c_ssize_t
+
+AUTO_INVAL_DATA, READDIRPLUS_AUTO = 1 << 12, 1 << 14
+PLUS = 1 << 0  # of readdir's flags
+FILL_PLUS = 1 << 1
+NOREPLACE = 1
+NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
+THREADS = BACKGROUND = 512
+ATTRIBUTES_FOR = 1.0
+BLOCK = 512
+SCALARS = ("st_ino", "st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_blksize")
+TIMES = ("st_atimespec", "st_mtimespec", "st_ctimespec")
+CODES = {4: "I", 8: "q", 16: "qq"}
+FILLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
+
+
+class Registered:
+    """Tells the library which operations there are; they are methods of `Binding`."""
+
+    use_ns = True
+    getattr = readlink = statfs = True
+    getxattr = listxattr = setxattr = removexattr = True
+    opendir = readdir = releasedir = True
+    open = create = read = write = flush = fsync = release = True
+    mkdir = unlink = rmdir = rename = symlink = link = mknod = True
+    truncate = chmod = chown = utimens = init = True
+
+
+class StatLayout:
+    """Packs `struct stat` as this machine lays it out, without a Python object for each field."""
+
+    def __init__(self, look: Any) -> None:
+        kind = fuse.c_stat
+        self.size = ctypes.sizeof(kind)
+        fields = [getattr(kind, name) for name in SCALARS] + [getattr(kind, name) for name in TIMES]
+        order = sorted(range(len(fields)), key=lambda number: fields[number].offset)
+        text, end = "=", 0
+        for number in order:
+            field = fields[number]
+            text += f"{field.offset - end}x{CODES[field.size]}"
+            end = field.offset + field.size
+        self._struct = struct.Struct(text + f"{self.size - end}x")
+        # Where each value of `pack_into` goes: a time takes two places.
+        places = [[n] if n < len(SCALARS) else [2 * n - len(SCALARS), 2 * n - len(SCALARS) + 1] for n in order]
+        self._arrange = operator.itemgetter(*itertools.chain.from_iterable(places))
+        self._owner = (look.uid, look.gid)
+
+    def pack_into(self, buffer: Any, offset: int, stat: Stat) -> None:
+        """One `struct stat` into a writable buffer."""
+        time = divmod(stat.mtime_ns, 1_000_000_000)
+        size = stat.size
+        scalars = (stat.ino, stat.mode, stat.nlink, *self._owner, size, (size + BLOCK - 1) // BLOCK, 4096)
+        self._struct.pack_into(buffer, offset, *self._arrange(scalars + time + time + time))
+
+
+class Listed:
+    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
+
+    __slots__ = ("_buffer", "address", "names", "size")
+
+    def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
+        self.names = names
+        self.size = layout.size
+        self._buffer = ctypes.create_string_buffer(layout.size * len(names))
+        self.address = ctypes.addressof(self._buffer)
+        for number, stat in enumerate(stats):
+            layout.pack_into(self._buffer, number * layout.size, stat)
+
+
+class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
+    """One mount. `started(abort)` is called when libfuse is about to serve."""
+
+    def __init__(self, served: Operations, mountpoint: str, started: Callable[[], None], **options: Any) -> None:
+        self._served = served
+        self._started = started
+        self._layout = StatLayout(served.look)
+        self._directories: dict[int, Listed] = {}
+        self._counter = itertools.count(1)
+        self._counts = served.requests
+        super().__init__(
+            Registered(),
+            mountpoint,
+            raw_fi=True,
+            foreground=True,
+            max_threads=THREADS,
+            max_idle_threads=10,
+            **options,
+        )
+
+    def _wrapper(self, func: Any, *args: Any, **kwargs: Any) -> int:
+        """The outermost guard of every request."""
+        self._counts[func.__name__] += 1
+        try:
+            return func(*args) or 0
+        except (PacificaFSError, OSError) as error:
+            log.debug("%s: %s", func.__name__, error)
+            return -to_errno(error)
+        except Exception:
+            log.exception("unexpected error in %s", func.__name__)
+            return -errno.EIO
+
+    # ------------------------------------------------------------------ set-up
+
+    def init_fuse_3(self, connection: Any, config: Any) -> None:
+        """Settings of the connection."""
+        conn, conf = connection.contents, config.contents
+        conn.max_background = BACKGROUND
+        conn.congestion_threshold = BACKGROUND * 3 // 4
+        conn.want &= ~(AUTO_INVAL_DATA | READDIRPLUS_AUTO)
+        conf.use_ino = 1
+        conf.hard_remove = 1
+        conf.attr_timeout = conf.entry_timeout = ATTRIBUTES_FOR
+        conf.negative_timeout = 0.0
+        self._started()
+
+    # -------------------------------------------------------------- attributes
+
+    def getattr_fuse_3(self, path: bytes | None, buffer: Any, info: Any) -> None:
+        """stat."""
+        served = self._served
+        node = served.opened(info.contents.fh).node if path is None else served.resolve(_text(path))
+        target = (ctypes.c_char * self._layout.size).from_address(ctypes.addressof(buffer.contents))
+        self._layout.pack_into(target, 0, served.stat(node))
+
+    def readlink(self, path: bytes, buffer: Any, size: int) -> None:
+        """readlink."""
+        target = os.fsencode(self._served.readlink(self._served.resolve(_text(path))))[: size - 1] + b"\0"
+        ctypes.memmove(buffer, target, len(target))
+
+    def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *_: Any) -> int:
+        """getxattr."""
+        served = self._served
+        if not name.startswith(b"user."):
+            return -errno.ENODATA
+        return _give(served.xattr(served.resolve(_text(path)), _text(name)), value, size)
+
+    def listxattr(self, path: bytes, names: Any, size: int) -> int:
+        """listxattr."""
+        served = self._served
+        found = served.xattrs(served.resolve(_text(path)))
+        return _give(b"".join(os.fsencode(name) + b"\0" for name in found), names, size)
+
+    def setxattr(self, path: bytes, *_: Any) -> None:
+        """Refused."""
+        self._served.refuse_xattr(_text(path))
+
+    def removexattr(self, path: bytes, *_: Any) -> None:
+        """Refused."""
+        self._served.refuse_xattr(_text(path))
+
+    def statfs(self, path: bytes, buffer: Any) -> None:
+        """df."""
+        total, free = self._served.space(_text(path))
+        shown = buffer.contents
+        shown.f_bsize = shown.f_frsize = 4096
+        shown.f_blocks = total // 4096
+        shown.f_bfree = shown.f_bavail = free // 4096
+        shown.f_files = shown.f_ffree = shown.f_favail = 1 << 40
+        shown.f_namemax = 255
+
+    # -------------------------------------------------------------- directories
+
+    def opendir(self, path: bytes, info: Any) -> None:
+        """A snapshot, so that offsets stay what they are while somebody reads on."""
+        served = self._served
+        node = served.resolve(_text(path))
+        own = served.stat(node)
+        names, stats = [b".", b".."], [own, own]
+        for name, entry in served.entries(node):
+            names.append(os.fsencode(name))
+            stats.append(served.stat(entry))
+        number = next(self._counter)
+        self._directories[number] = Listed(names, stats, self._layout)
+        info.contents.fh = number
+
+    def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
+        """Names with attributes."""
+        listed = self._directories[info.contents.fh]
+        fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
+        plus = FILL_PLUS if flags & PLUS else 0
+        address, size = listed.address, listed.size
+        for number in range(offset, len(listed.names)):
+            # . and .. are not looked up: the kernel knows them.
+            extra = plus if number > 1 else 0
+            if fill(buffer, listed.names[number], address + number * size, number + 1, extra):
+                break
+
+    def releasedir(self, path: bytes | None, info: Any) -> None:
+        """The snapshot goes."""
+        self._directories.pop(info.contents.fh, None)
+
+    # -------------------------------------------------------------------- files
+
+    def open(self, path: bytes, info: Any) -> None:
+        """open: answers at once."""
+        fi = info.contents
+        number = self._served.open(_text(path), fi.flags)
+        file = self._served.opened(number)
+        fi.fh = number
+        fi.direct_io = file.direct
+        fi.keep_cache = file.keep
+
+    def create(self, path: bytes, mode: int, info: Any) -> None:
+        """creat."""
+        fi = info.contents
+        fi.fh = self._served.create(_text(path), fi.flags, mode)
+
+    def read(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
+        """Exactly what is asked for, or up to the file's end, or an error: a short answer is kept as the end."""
+        file = self._served.opened(info.contents.fh)
+        reading = file.reading
+        address = ctypes.addressof(buffer.contents)
+        if reading is None:
+            data = self._served.read_snapshot(file, size, offset)
+            ctypes.memmove(address, data, len(data))
+            return len(data)
+        fd = reading.fd
+        if fd >= 0:
+            count: int = libc.pread(fd, address, size, offset)
+            if count == size or count == max(0, min(size, reading.size - offset)):
+                return count
+        return reading.read_into(address, size, offset, _interrupted if file.direct else None)
+
+    def write(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
+        """write."""
+        data = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))).cast("B")
+        return self._served.write(info.contents.fh, data, offset)
+
+    def flush(self, path: bytes | None, info: Any) -> None:
+        """close: the last place whose error a program sees."""
+        self._served.flush(info.contents.fh)
+
+    def fsync(self, path: bytes | None, datasync: int, info: Any) -> None:
+        """fsync."""
+        self._served.fsync(info.contents.fh)
+
+    def release(self, path: bytes | None, info: Any) -> None:
+        """The last close."""
+        self._served.release(info.contents.fh)
+
+    # ------------------------------------------------------------------ changes
+
+    def mkdir(self, path: bytes, mode: int) -> None:
+        """mkdir."""
+        self._served.mkdir(_text(path), mode)
+
+    def unlink(self, path: bytes) -> None:
+        """unlink."""
+        self._served.unlink(_text(path))
+
+    def rmdir(self, path: bytes) -> None:
+        """rmdir."""
+        self._served.rmdir(_text(path))
+
+    def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> None:
+        """rename, renameat2."""
+        if flags & ~NOREPLACE:
+            raise OSError(errno.EINVAL, "this kind of rename is not offered")
+        self._served.rename(_text(old), _text(new), bool(flags & NOREPLACE))
+
+    def symlink(self, target: bytes, path: bytes) -> None:
+        """Refused."""
+        self._served.refuse_special(_text(path))
+
+    def link(self, target: bytes, path: bytes) -> None:
+        """Refused."""
+        self._served.refuse_special(_text(path))
+
+    def mknod(self, path: bytes, mode: int, device: int) -> None:
+        """Refused, but for plain files, which `create` makes."""
+        self._served.refuse_special(_text(path))
+
+    def truncate_fuse_3(self, path: bytes | None, size: int, info: Any) -> None:
+        """truncate, ftruncate."""
+        self._served.truncate(_text_or_none(path), size, _number(info))
+
+    def chmod_fuse_3(self, path: bytes | None, mode: int, info: Any) -> None:
+        """chmod."""
+        self._served.set_mode(_text_or_none(path), mode, _number(info))
+
+    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, info: Any) -> None:
+        """chown."""
+        self._served.set_owner(_text_or_none(path), _number(info))
+
+    def utimens_fuse_3(self, path: bytes | None, times: Any, info: Any) -> None:
+        """utimensat."""
+        now = time.time_ns()
+        if times:
+            modified = times.contents.modtime
+            if modified.tv_nsec == OMIT:
+                return
+            if modified.tv_nsec != NOW:
+                now = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
+        self._served.set_times(_text_or_none(path), now, _number(info))
+
+
+def version() -> str:
+    """The library's version, for reports."""
+    return f"libfuse {fuse.fuse_version_major}.{fuse.fuse_version_minor}, mfusepy"
+
+
+def _interrupted() -> bool:
+    return bool(fuse._libfuse.fuse_interrupted())
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _text_or_none(path: bytes | None) -> str | None:
+    return None if path is None else _text(path)
+
+
+def _number(info: Any) -> int | None:
+    return int(info.contents.fh) if info else None
+
+
+def _give(data: bytes, buffer: Any, size: int) -> int:
+    """An attribute's value as the kernel asks for it: the length alone, or the bytes if they fit."""
+    if size:
+        if len(data) > size:
+            return -errno.ERANGE
+        ctypes.memmove(buffer, data, len(data))
+    return len(data)

@@ -1,0 +1,387 @@
+"""What each file system operation means, on nodes and handles; knows nothing of FUSE.
+
+A binding resolves paths (or inode numbers) to nodes with `resolve`, calls one method for each request and hands the
+result on. All methods may be called from any thread; none waits under a lock. Everything outside a writable folder
+is read-only; what an archive says is immutable and may be kept, what drop and status say is asked anew each time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import cachetools
+import msgspec
+
+from ..errors import (
+    Denied,
+    Exists,
+    Invalid,
+    IsADirectory,
+    NoAttribute,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+    PacificaFSError,
+    ReadOnly,
+    Unsupported,
+)
+from ..model import FileRef
+from ..tree.nodes import Folder, Handle, Node
+
+STATE = "user.pacifica.state"
+REMEMBERED = 10_000
+REMEMBERED_FOR = 1.0
+CHANGES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
+
+
+class Reading(Protocol):
+    """An open file of the content store."""
+
+    caching: Any
+    fd: int
+    size: int
+
+    def read_into(self, address: int, size: int, offset: int, interrupted: Callable[[], bool] | None = None) -> int:
+        """Exactly min(size, file's size - offset) bytes into memory, or an error."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+class ContentStore(Protocol):
+    """What operations need of the content store."""
+
+    def open(self, ref: FileRef, path: str) -> Reading:
+        """Open at once."""
+
+    def size(self, ref: FileRef) -> int:
+        """The size to show."""
+
+    def state(self, ref: FileRef) -> str:
+        """`remote`, `cached`, …"""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Whose the files are and what modes the archives' nodes have."""
+
+    uid: int
+    gid: int
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+
+
+class Stat(msgspec.Struct, frozen=True):
+    """What `stat` shows."""
+
+    ino: int
+    mode: int
+    nlink: int
+    size: int
+    mtime_ns: int
+
+
+class Open:
+    """An open file: content (`reading`), a snapshot (`data`) or a file of a writable folder (`handle`)."""
+
+    __slots__ = ("data", "direct", "handle", "keep", "node", "reading")
+
+    def __init__(
+        self,
+        node: Node,
+        reading: Reading | None = None,
+        data: bytes | None = None,
+        handle: Handle | None = None,
+        direct: bool = False,
+        keep: bool = False,
+    ) -> None:
+        self.node = node
+        self.reading = reading
+        self.data = data
+        self.handle = handle
+        self.direct = direct
+        self.keep = keep
+
+
+class Operations:
+    """One mounted tree. `volatile` names the top folders whose content changes by itself."""
+
+    def __init__(
+        self,
+        root: Node,
+        content: ContentStore,
+        look: Look,
+        volatile: Sequence[str] = ("drop", "status"),
+        requests: Counter[str] | None = None,
+    ) -> None:
+        self._root = root
+        self._content = content
+        self.look = look
+        self._volatile = frozenset(volatile)
+        self._folders: cachetools.TTLCache[str, Node] = cachetools.TTLCache(REMEMBERED, REMEMBERED_FOR)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._open: dict[int, Open] = {}
+        self.requests = requests if requests is not None else Counter()
+
+    # ------------------------------------------------------------------ names
+
+    def resolve(self, path: str) -> Node:
+        """The node of an absolute path. NotFound, NotADirectory, or what the archive raises."""
+        if path == "/":
+            return self._root
+        parent, _, name = path.rpartition("/")
+        return _lookup(self._folder(parent or "/"), name)
+
+    def stat(self, node: Node) -> Stat:
+        """What `stat` shows of a node."""
+        shown = node.attributes()
+        mode, size = shown.mode, shown.size
+        kind = stat.S_IFMT(mode)
+        if not mode & 0o7777:
+            mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
+        ref = getattr(node, "ref", None)
+        if ref is not None:
+            size = self._content.size(ref)
+        return Stat(node.ino, mode, shown.nlink, size, shown.mtime_ns)
+
+    def readlink(self, node: Node) -> str:
+        """A link's target."""
+        target = getattr(node, "target", None)
+        if target is None:
+            raise Invalid("not a symbolic link")
+        return str(target)
+
+    def entries(self, node: Node) -> Sequence[tuple[str, Node]]:
+        """A folder's entries."""
+        if not hasattr(node, "entries"):
+            raise NotADirectory("not a folder")
+        found: Sequence[tuple[str, Node]] = node.entries()
+        return found
+
+    # -------------------------------------------------------------- open files
+
+    def open(self, path: str, flags: int) -> int:
+        """Open by path; the number of an open file. Answers at once: content is fetched when it is read."""
+        node = self.resolve(path)
+        if hasattr(node, "lookup"):
+            raise IsADirectory(path)
+        opener = getattr(node, "open", None)
+        if opener is not None:
+            return self._add(Open(node, handle=opener(flags)))
+        if flags & CHANGES:
+            raise ReadOnly(path)
+        ref = getattr(node, "ref", None)
+        if ref is not None:
+            reading = self._content.open(ref, path)
+            caching = reading.caching.name
+            return self._add(Open(node, reading=reading, direct=caching == "DIRECT", keep=caching == "KEEP"))
+        render = getattr(node, "render", None)
+        if render is None:
+            raise Invalid(path)
+        return self._add(Open(node, data=render(), direct=True))
+
+    def opened(self, number: int) -> Open:
+        """The open file of a number."""
+        try:
+            return self._open[number]
+        except KeyError:
+            raise Invalid("this file is not open") from None
+
+    def read_snapshot(self, file: Open, size: int, offset: int) -> bytes:
+        """Bytes of what is not content of an archive."""
+        if file.data is not None:
+            return file.data[offset : offset + size]
+        if file.handle is not None:
+            return file.handle.read(size, offset)
+        raise Invalid("nothing to read")
+
+    def write(self, number: int, data: memoryview, offset: int) -> int:
+        """All of `data`, or an error."""
+        return self._handle(number).write(data, offset)
+
+    def flush(self, number: int) -> None:
+        """A close(2): durable when it returns."""
+        file = self._open.get(number)
+        if file is not None and file.handle is not None:
+            file.handle.flush()
+
+    def fsync(self, number: int) -> None:
+        """Durable when it returns."""
+        file = self.opened(number)
+        if file.handle is not None:
+            file.handle.fsync()
+
+    def release(self, number: int) -> None:
+        """The last descriptor is gone."""
+        file = self._open.pop(number, None)
+        if file is None:
+            return
+        if file.reading is not None:
+            file.reading.close()
+        if file.handle is not None:
+            file.handle.release()
+
+    # ----------------------------------------------------------------- changes
+
+    def create(self, path: str, flags: int, mode: int) -> int:
+        """Make and open a file in a writable folder."""
+        folder, name = self._place(path)
+        node, handle = folder.create(name, flags, mode)
+        return self._add(Open(node, handle=handle))
+
+    def mkdir(self, path: str, mode: int) -> None:
+        """Make a folder in a writable one."""
+        folder, name = self._place(path)
+        folder.mkdir(name, mode)
+
+    def unlink(self, path: str) -> None:
+        """Remove a file from a writable folder."""
+        folder, name = self._place(path)
+        folder.unlink(name)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder from a writable one."""
+        folder, name = self._place(path)
+        folder.rmdir(name)
+
+    def rename(self, old: str, new: str, keep_existing: bool = False) -> None:
+        """Move within writable folders; with `keep_existing` Exists instead of replacing."""
+        folder, name = self._place(old)
+        to, final = self._place(new)
+        if keep_existing:
+            try:
+                to.lookup(final)
+            except NotFound:
+                pass
+            else:
+                raise Exists(new)
+        folder.rename(name, to, final)
+
+    def refuse_special(self, path: str) -> None:
+        """A link, device or fifo: EPERM where files can be made, EROFS elsewhere."""
+        self._place(path)
+        raise NotPermitted("only files and folders can be archived")
+
+    def truncate(self, path: str | None, size: int, number: int | None) -> None:
+        """By open file where there is one, else by path."""
+        if number is not None:
+            return self._handle(number).truncate(size)
+        self._writable(path).truncate(size)
+
+    def set_times(self, path: str | None, mtime_ns: int, number: int | None = None) -> None:
+        """`utimensat`; access times are not kept."""
+        self._writable(path, number).set_times(mtime_ns)
+
+    def set_mode(self, path: str | None, mode: int, number: int | None = None) -> None:
+        """`chmod`."""
+        self._writable(path, number).set_mode(mode & 0o7777)
+
+    def set_owner(self, path: str | None, number: int | None = None) -> None:
+        """`chown`: taken without effect where files can be written, so that `cp -a` and `tar x` work."""
+        self._writable(path, number)
+
+    # -------------------------------------------------------------- attributes
+
+    def xattr(self, node: Node, name: str) -> bytes:
+        """One extended attribute; NoAttribute."""
+        if name == STATE:
+            ref = getattr(node, "ref", None)
+            if ref is not None:
+                return self._content.state(ref).encode()
+        elif not name.startswith("user."):
+            raise NoAttribute(name)
+        try:
+            return node.xattrs()[name]
+        except KeyError:
+            raise NoAttribute(name) from None
+
+    def xattrs(self, node: Node) -> list[str]:
+        """The names of all extended attributes."""
+        names = list(node.xattrs())
+        if getattr(node, "ref", None) is not None:
+            names.append(STATE)
+        return names
+
+    def refuse_xattr(self, path: str) -> None:
+        """Setting or removing one: nowhere."""
+        if hasattr(self.resolve(path), "set_mode"):
+            raise Unsupported("extended attributes are not archived")
+        raise ReadOnly(path)
+
+    def space(self, path: str) -> tuple[int, int]:
+        """Total and free bytes below `path`: the spool's in the drop, nothing free elsewhere."""
+        node: Any = self._root
+        found = None
+        for name in filter(None, path.split("/")):
+            try:
+                node = _lookup(node, name)
+            except PacificaFSError:
+                break
+            found = getattr(node, "space", found)
+        if found is None:
+            for _, entry in self.entries(self._root):
+                found = found or getattr(entry, "space", None)
+            return (found()[0], 0) if found else (0, 0)
+        total, free = found()
+        return int(total), int(free)
+
+    # ---------------------------------------------------------------- internals
+
+    def _folder(self, path: str) -> Node:
+        """The folder of a path, remembered for a moment where it cannot change by itself."""
+        if path == "/":
+            return self._root
+        with self._lock:
+            known = self._folders.get(path)
+        if known is not None:
+            return known
+        parent, _, name = path.rpartition("/")
+        node = _lookup(self._folder(parent or "/"), name)
+        if path.split("/", 2)[1] not in self._volatile:
+            with self._lock:
+                self._folders[path] = node
+        return node
+
+    def _place(self, path: str) -> tuple[Folder, str]:
+        """The writable folder of `path` and the name in it; ReadOnly anywhere else."""
+        parent, _, name = path.rpartition("/")
+        folder: Any = self._folder(parent or "/")
+        if not hasattr(folder, "create"):
+            raise ReadOnly(path)
+        return folder, name
+
+    def _writable(self, path: str | None, number: int | None = None) -> Any:
+        if number is not None and number in self._open:
+            node: Any = self._open[number].node
+        elif path is None:
+            raise NotFound("removed")
+        else:
+            node = self.resolve(path)
+        if not hasattr(node, "set_mode"):
+            raise ReadOnly(path or "")
+        return node
+
+    def _handle(self, number: int) -> Handle:
+        handle = self.opened(number).handle
+        if handle is None:
+            raise Denied("not open for writing")
+        return handle
+
+    def _add(self, file: Open) -> int:
+        number = next(self._numbers)
+        self._open[number] = file
+        return number
+
+
+def _lookup(node: Any, name: str) -> Node:
+    lookup = getattr(node, "lookup", None)
+    if lookup is None:
+        raise NotADirectory(name)
+    found: Node = lookup(name)
+    return found

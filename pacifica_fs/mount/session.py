@@ -1,0 +1,279 @@
+"""The life of a mount: checked before it begins, served in the foreground, ended within seconds whatever is blocked.
+
+Signals are waited for by a thread of their own: with a reader blocked in a request, libfuse's handler would leave a
+mount behind that hangs everything. The end is: wake who waits, unmount lazily, and, last of all, cut the connection of
+this very mount.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import logging
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..errors import PacificaFSError
+from ..tree.nodes import Node
+from . import mounts
+from .operations import ContentStore, Look, Operations
+
+log = logging.getLogger(__name__)
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+READY = "PACIFICA_FS_READY_FD"
+READ_AHEAD_KB = 1024
+GRACE = 2.0
+START_PATIENCE = 60.0
+FUSE_CONF = Path("/etc/fuse.conf")
+DEVICE = Path("/dev/fuse")
+
+
+class MountError(PacificaFSError):
+    """It cannot be mounted; the message says why and what to do."""
+
+
+class MountOptions(msgspec.Struct, frozen=True):
+    """How a mount shows itself. `extra` are further options for libfuse (`nosuid`, …)."""
+
+    uid: int
+    gid: int
+    allow_other: bool = False
+    fsname: str = "pacifica-fs"
+    extra: tuple[str, ...] = ()
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+
+
+def prepare(mountpoint: Path, options: MountOptions) -> None:
+    """Everything that would make a mount fail, found before; heals a dead mount of our own. MountError."""
+    if not DEVICE.exists():
+        raise MountError("/dev/fuse is missing; load it with: modprobe fuse (in a container: --device /dev/fuse)")
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        raise MountError("/dev/fuse may not be opened by this user; the administrator can: chmod 666 /dev/fuse")
+    if ctypes.util.find_library("fuse3") is None:
+        raise MountError("libfuse3 is missing; install it: apt install fuse3 (or libfuse3-3)")
+    if os.geteuid() != 0:
+        try:
+            mounts.helper()
+        except PacificaFSError as error:
+            raise MountError(str(error)) from error
+        if options.allow_other and not user_allow_other():
+            raise MountError("allow_other needs the line user_allow_other in /etc/fuse.conf")
+    heal(mountpoint)
+    try:
+        found = os.lstat(mountpoint)
+        if not stat.S_ISDIR(found.st_mode):
+            raise MountError(f"{mountpoint}: not a folder")
+        full = next(os.scandir(mountpoint), None)
+    except FileNotFoundError:
+        raise MountError(f"{mountpoint}: there is no such folder; make it: mkdir {mountpoint}") from None
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        full = None  # an unmounted mount point of mode 0000 swallows nothing, and may be mounted over
+    except OSError as error:
+        raise MountError(f"{mountpoint}: {error.strerror}") from error
+    if full is not None:
+        raise MountError(f"{mountpoint}: not empty (it holds {full.name}); mount on an empty folder")
+
+
+def heal(mountpoint: Path) -> None:
+    """Take away a dead mount of this program; MountError if a live one is there."""
+    mount = mounts.at(mountpoint)
+    if mount is None:
+        return
+    if not mounts.stale(mountpoint):
+        raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
+    log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
+    mounts.unmount(mountpoint, lazy=True)
+
+
+def user_allow_other() -> bool:
+    """Whether users may let others in."""
+    try:
+        lines = FUSE_CONF.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.strip() == "user_allow_other" for line in lines)
+
+
+def serve(
+    root: Node,
+    content: ContentStore,
+    mountpoint: Path,
+    options: MountOptions,
+    *,
+    on_init: Callable[[], None],
+    on_ready: Callable[[], None],
+    on_stop: Callable[[], None],
+    requests: Counter[str] | None = None,
+) -> None:
+    """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
+
+    `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
+    `on_stop` once before the end (it must wake every waiting request). MountError if it cannot be mounted.
+    """
+    prepare(mountpoint, options)
+    from .binding import Binding  # needs libfuse3, whose absence has been explained above
+
+    look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
+    operations = Operations(root, content, look, requests=requests)
+    life = _Life(mountpoint, on_init, on_ready, on_stop)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        Binding(operations, str(mountpoint), life.begin, **_options(options))
+    except RuntimeError as error:
+        raise MountError(f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check") from error
+    finally:
+        life.end()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Life:
+    """Beginning and end of one mount; each happens once."""
+
+    def __init__(
+        self, mountpoint: Path, on_init: Callable[[], None], on_ready: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
+        self._mountpoint = mountpoint
+        self._outside = os.stat(mountpoint).st_dev if mountpoint.exists() else -1
+        self._on_init, self._on_ready, self._on_stop = on_init, on_ready, on_stop
+        self._lock = threading.Lock()
+        self._begun = self._ended = False
+        self._over = threading.Event()
+        self._minor: int | None = None
+
+    def begin(self) -> None:
+        """libfuse is about to serve."""
+        self._begun = True
+        self._on_init()
+        threading.Thread(target=self._watch_signals, name="signals", daemon=True).start()
+        threading.Thread(target=self._announce, name="ready", daemon=True).start()
+
+    def end(self) -> None:
+        """libfuse has returned: somebody unmounted, or `_stop` did."""
+        self._over.set()
+        self._stop_once()
+
+    def _announce(self) -> None:
+        deadline = time.monotonic() + START_PATIENCE
+        while time.monotonic() < deadline and not self._over.is_set():
+            try:
+                device = os.stat(self._mountpoint).st_dev
+            except OSError:
+                device = self._outside
+            if device != self._outside:
+                self._minor = os.minor(device)
+                _read_ahead(device)
+                self._on_ready()
+                _tell_parent("ready")
+                return
+            time.sleep(0.005)
+
+    def _watch_signals(self) -> None:
+        received = signal.sigwait(SIGNALS)
+        log.info("stopping on %s", signal.Signals(received).name)
+        threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
+        self._stop_once()
+        try:
+            mounts.unmount(self._mountpoint, lazy=True)
+        except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
+            log.warning("%s", error)
+
+    def _last_resort(self) -> None:
+        """Open files keep a lazily unmounted mount alive: cut this connection, then leave in any case."""
+        if self._over.wait(GRACE):
+            return
+        if self._minor is not None and mounts.abort(self._minor) and self._over.wait(GRACE):
+            return
+        log.error("libfuse does not return; leaving")
+        logging.shutdown()
+        os._exit(0)
+
+    def _stop_once(self) -> None:
+        with self._lock:
+            if self._ended or not self._begun:
+                return
+            self._ended = True
+        self._on_stop()
+
+
+def spawn(arguments: Sequence[str], environ: Mapping[str, str] | None = None, patience: float = START_PATIENCE) -> int:
+    """Start `python ARGUMENTS` as a daemon of its own session and wait until its mount answers; its process id.
+
+    MountError with the daemon's own words if it ends before, or does not get ready in `patience` seconds.
+    """
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as ready:
+        child = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(writing,),
+            cwd="/",
+            env={**(os.environ if environ is None else environ), READY: str(writing)},
+        )
+        os.close(writing)
+        words = b""
+        deadline = time.monotonic() + patience
+        while not words.endswith(b"\0"):
+            readable, _, _ = select.select([ready], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable:
+                child.terminate()
+                raise MountError(f"the daemon was not ready after {patience:.0f} s; run it with -f to see why")
+            piece = ready.read(65536)
+            if not piece:
+                break
+            words += piece
+    if words == b"ready\0":
+        return child.pid
+    text = words.rstrip(b"\0").decode("utf-8", "replace").strip()
+    raise MountError(text or "the daemon ended before it was ready; run it with -f to see why")
+
+
+def failed(words: str) -> None:
+    """Tell the waiting parent why this daemon ends; nothing where nobody waits."""
+    _tell_parent(words)
+
+
+def _tell_parent(words: str) -> None:
+    number = os.environ.pop(READY, None)
+    if number is None:
+        return
+    try:
+        with open(int(number), "wb", buffering=0) as parent:
+            parent.write(words.encode() + b"\0")
+    except (OSError, ValueError):
+        log.debug("nobody waits for this daemon")
+
+
+def _options(options: MountOptions) -> dict[str, object]:
+    given: dict[str, object] = {"fsname": options.fsname.replace(",", "\\,"), "subtype": "pacifica-fs"}
+    if options.allow_other:
+        given |= {"allow_other": True, "default_permissions": True}
+    for extra in options.extra:
+        name, equals, value = extra.partition("=")
+        given[name] = value if equals else True
+    return given
+
+
+def _read_ahead(device: int) -> None:
+    """1 MiB reads instead of 128 KiB: a third of the CPU. Only root may; others go without."""
+    path = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    try:
+        path.write_text(str(READ_AHEAD_KB))
+    except OSError as error:
+        log.debug("read-ahead stays as it is: %s", error)
