@@ -1,0 +1,57 @@
+"""`pacifica-fs umount`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import PacificaFSError, WaitTimeout
+from . import find, snapshot
+from .codes import Exit, Failed
+from .naming import full
+from .outside import MountPoint, Outside
+from .output import printable, remark
+from .snapshot import Upload
+
+HELP = """Unmount DIR; without DIR your only mount.
+
+Also clears away a mount whose daemon is gone ("Transport endpoint is not connected"). What was dropped and is not yet
+ingested stays in the spool and goes on at the next mount; it is listed here. A mount in use is not unmounted, unless
+with --lazy: then it disappears from the tree at once, and ends when the last program lets go of it.
+
+\b
+Examples:
+  pacifica-fs umount
+  pacifica-fs umount ~/archives
+  pacifica-fs umount --lazy ~/archives
+"""
+
+
+@click.command("umount", help=HELP, short_help="Unmount.")
+@click.option("--lazy", is_flag=True, help="Unmount also while it is in use.")
+@click.argument("dir", type=click.Path(path_type=Path), required=False)
+@click.pass_obj
+def command(outside: Outside, lazy: bool, dir: Path | None) -> Exit:
+    """Unmount."""
+    mount = find.mount(outside, dir)
+    if mount is None:
+        raise Failed("nothing is mounted", Exit.NO_MOUNT)
+    if dir is not None and mount.path != find.real(dir):
+        raise Failed(f"{dir} is inside the mount {mount.path}; give that", Exit.USAGE)
+    waiting = _unfinished(mount)
+    outside.unmount(mount.path, lazy)
+    for upload in waiting:
+        name = printable(full(upload))
+        remark(f"not yet ingested, kept in the spool: {name} ({upload.get('state')}); it goes on at the next mount")
+    return Exit.OK
+
+
+def _unfinished(mount: MountPoint) -> list[Upload]:
+    if mount.stale:
+        return []
+    try:
+        return snapshot.from_mount(mount, 3).unfinished
+    except (WaitTimeout, OSError, ValueError, PacificaFSError):
+        # Somebody who wants to get rid of a mount that does not answer must not be kept from it.
+        return []
