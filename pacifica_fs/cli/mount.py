@@ -50,7 +50,9 @@ Examples:
 @click.option("-v", "--verbose", count=True, help="Log more; twice: every request.")
 @click.argument("dir", type=click.Path(path_type=Path))
 @click.pass_obj
-def command(outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path) -> Exit:
+def command(
+    outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path
+) -> Exit:
     """Mount."""
     return mount(outside, file, dir, options.parse(texts), foreground, verbose)
 

@@ -84,7 +84,9 @@ def _take(found: Parsed, option: str, sloppy: bool) -> Parsed:
     if sloppy:
         return found
     close = difflib.get_close_matches(key, [name.partition("=")[0] for name in KNOWN] + sorted(IGNORED | PASSED_ON), 1)
-    hint = f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(KNOWN)} and the usual ones of mount(8)"
+    hint = (
+        f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(KNOWN)} and the usual ones of mount(8)"
+    )
     raise ConfigError(f"-o {option}: unknown option{hint}")
 
 
