@@ -256,3 +256,9 @@ def unclosed(bundle: SpoolBundle) -> tuple[str, ...]:
         for path, state in walk(bundle.files)
         if state.st_mode & MARK and (state.st_mode & 0o170000) == 0o100000 and state.st_ino not in opened
     )
+
+
+def unmark(bundle: SpoolBundle) -> None:
+    """Clear marks that a power cut brought back: the journal of a sealed bundle says that every file was closed."""
+    for path in unclosed(bundle):
+        bundle.disk.chmod(bundle.real(path), os.lstat(bundle.real(path)).st_mode & 0o777)
