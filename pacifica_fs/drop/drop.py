@@ -20,11 +20,12 @@ from .bundle import SpoolBundle
 from .closed import ClosedFolder
 from .courier import Courier, again, resumed
 from .disk import Disk
-from .folder import ArchiveFolder, DropRoot, Site
+from .folder import ArchiveFolder, DropRoot
 from .journal import Journal, load
 from .lane import Checker, Clerk, Lane, hold_unclosed
 from .room import Room
 from .spool import Spool, unclosed, unmark
+from .stack import Site
 from .states import State
 from .upload import Upload, upload
 from .worker import Worker

@@ -205,7 +205,6 @@ class Spool:
         path = self.root / "format"
         place = self.root / "bundles"
         if not path.exists() and not place.exists():
-            self.disk.mkdir(str(place))
             self.disk.replace(str(path), FORMAT.encode() + b"\n")
         found = path.read_text().strip() if path.exists() else "nothing"
         if not place.exists() and found == FORMAT:
