@@ -9,7 +9,7 @@ import click
 
 from .. import config
 from ..config import Config
-from ..errors import ConfigError
+from ..errors import ConfigError, PacificaFSError
 from . import options
 from .codes import Exit
 from .find import real
@@ -52,7 +52,17 @@ Examples:
 @click.pass_obj
 def command(outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path) -> Exit:
     """Mount."""
-    return mount(outside, file, dir, options.parse(texts), foreground, verbose)
+    if not foreground:
+        return mount(outside, file, dir, options.parse(texts), False, verbose)
+    # Somebody may be waiting for this daemon, and must hear why it ends, whatever it is.
+    try:
+        return mount(outside, file, dir, options.parse(texts), True, verbose)
+    except PacificaFSError as error:
+        outside.failed(str(error), Exit.USAGE if isinstance(error, ConfigError) else Exit.FAILED)
+        raise
+    except Exception as error:
+        outside.failed(f"this is a bug: {error!r}; run it with -f to see more", Exit.FAILED)
+        raise
 
 
 def mount(
@@ -74,7 +84,7 @@ def mount(
     if foreground:
         outside.serve(configuration, places, mountpoint, parsed, verbosity)
     else:
-        outside.start(arguments(file, mountpoint, parsed, verbosity), mountpoint, configuration, parsed)
+        outside.start(arguments(file, mountpoint, parsed, verbosity))
     return Exit.OK
 
 

@@ -48,8 +48,6 @@ def command(outside: Outside, lazy: bool, dir: Path | None) -> Exit:
 
 
 def _unfinished(mount: MountPoint) -> list[Upload]:
-    if mount.stale:
-        return []
     try:
         return snapshot.from_mount(mount, 3).unfinished
     except (WaitTimeout, OSError, ValueError, PacificaFSError):

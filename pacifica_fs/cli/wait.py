@@ -82,7 +82,7 @@ class Waiting:
         pause = 0.1
         while True:
             yield upload
-            if upload.get("state") in STATES:
+            if over(upload):
                 return
             if answered:
                 self.patience = self.clock.monotonic() + GRACE
@@ -112,23 +112,24 @@ class Waiting:
             mount = find.mount(self.outside, self.dir)
         except Failed:
             return None, False
-        if mount is None or mount.stale:
+        if mount is None:
             return None, False
         try:
             found = snapshot.one(mount, str(upload["archive"]), str(upload["name"]))
             if found is not None and found.get("id") == upload.get("id"):
                 return found, True
-            # It was renamed, or a follow-on bundle took its place: the id stays.
-            return self._by_id(mount, upload), True
+            return self._moved(mount, upload), True
         except (WaitTimeout, OSError, msgspec.DecodeError):
             return None, False
 
-    def _by_id(self, mount: MountPoint, upload: Upload) -> Upload | None:
+    def _moved(self, mount: MountPoint, upload: Upload) -> Upload:
+        """The bundle under another name or among earlier ones, else the follow-on that took its name."""
         everything = snapshot.from_mount(mount, history=True).uploads
-        found = [each for each in everything if each.get("id") == upload.get("id")]
-        if not found:
-            raise Failed(f"the bundle {naming.full(upload)} was removed", Exit.UNKNOWN_BUNDLE)
-        return found[0]
+        for same in ("id", "name"):
+            for each in everything:
+                if each.get(same) == upload.get(same) and each.get("archive") == upload.get("archive"):
+                    return each
+        raise Failed(f"the bundle {naming.full(upload)} was removed", Exit.UNKNOWN_BUNDLE)
 
     def _pause(self, seconds: float, upload: Upload) -> None:
         now = self.clock.monotonic()
@@ -141,6 +142,11 @@ class Waiting:
         self.clock.sleep(max(min(seconds, min(ends) - now), 0.001))
 
 
+def over(upload: Upload) -> bool:
+    """True where the bundle moves no more by itself; what only an outage holds is tried again."""
+    return upload.get("state") in STATES and not upload.get("outage")
+
+
 def _line(upload: Upload) -> str:
     parts = [naming.full(upload), str(upload.get("state"))]
     task, percent = upload.get("task"), upload.get("percent")
@@ -148,7 +154,7 @@ def _line(upload: Upload) -> str:
         parts.append(f"{task} {plain(percent)}%" if percent not in (None, "") else str(task))
     if upload.get("state") == "done" and upload.get("transaction"):
         parts.append(f"transaction {upload['transaction']}")
-    if upload.get("waiting_for") and upload.get("state") not in STATES:
+    if upload.get("waiting_for") and not over(upload):
         parts.append(f"waiting for {upload['waiting_for']}")
     return "  ".join(map(printable, parts))
 
