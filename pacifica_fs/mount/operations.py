@@ -11,6 +11,7 @@ import itertools
 import os
 import stat
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -43,9 +44,17 @@ CHANGES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
 class Reading(Protocol):
     """An open file of the content store."""
 
-    caching: Any
-    fd: int
-    size: int
+    @property
+    def caching(self) -> Any:
+        """An enum whose name is KEEP, FRESH or DIRECT."""
+
+    @property
+    def fd(self) -> int:
+        """A descriptor of the whole verified content, or -1."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
 
     def read_into(self, address: int, size: int, offset: int, interrupted: Callable[[], bool] | None = None) -> int:
         """Exactly min(size, file's size - offset) bytes into memory, or an error."""
@@ -109,7 +118,9 @@ class Open:
 
 
 class Operations:
-    """One mounted tree. `volatile` names the top folders whose content changes by itself."""
+    """One mounted tree. `volatile` names the top folders whose content changes by itself; `spare` gives the total and
+    free bytes that `df` shows for what has no `space` of its own.
+    """
 
     def __init__(
         self,
@@ -118,8 +129,11 @@ class Operations:
         look: Look,
         volatile: Sequence[str] = ("drop", "status"),
         requests: Counter[str] | None = None,
+        spare: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
+        self._spare = spare
         self._root = root
+        self._born = time.time_ns()  # the time of what has none
         self._content = content
         self.look = look
         self._volatile = frozenset(volatile)
@@ -148,7 +162,7 @@ class Operations:
         ref = getattr(node, "ref", None)
         if ref is not None:
             size = self._content.size(ref)
-        return Stat(node.ino, mode, shown.nlink, size, shown.mtime_ns)
+        return Stat(node.ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
 
     def readlink(self, node: Node) -> str:
         """A link's target."""
@@ -315,7 +329,7 @@ class Operations:
         raise ReadOnly(path)
 
     def space(self, path: str) -> tuple[int, int]:
-        """Total and free bytes below `path`: the spool's in the drop, nothing free elsewhere."""
+        """Total and free bytes below `path`: the spool's in the drop, the disk that bytes are kept on elsewhere."""
         node: Any = self._root
         found = None
         for name in filter(None, path.split("/")):
@@ -324,12 +338,7 @@ class Operations:
             except PacificaFSError:
                 break
             found = getattr(node, "space", found)
-        if found is None:
-            for _, entry in self.entries(self._root):
-                found = found or getattr(entry, "space", None)
-            return (found()[0], 0) if found else (0, 0)
-        total, free = found()
-        return int(total), int(free)
+        return found() if found is not None else self._spare()
 
     # ---------------------------------------------------------------- internals
 

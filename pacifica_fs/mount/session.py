@@ -118,17 +118,19 @@ def serve(
     on_ready: Callable[[], None],
     on_stop: Callable[[], None],
     requests: Counter[str] | None = None,
+    spare: Callable[[], tuple[int, int]] = lambda: (0, 0),
 ) -> None:
     """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
 
     `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
-    `on_stop` once before the end (it must wake every waiting request). MountError if it cannot be mounted.
+    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks; `spare` is
+    for `df`. MountError if it cannot be mounted.
     """
     prepare(mountpoint, options)
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
 
     look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
-    operations = Operations(root, content, look, requests=requests)
+    operations = Operations(root, content, look, requests=requests, spare=spare)
     life = _Life(mountpoint, on_init, on_ready, on_stop)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

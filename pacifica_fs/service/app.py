@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
@@ -85,6 +86,7 @@ class App:
             clock,
             owner,
         )
+        self._inboxes = {name for name, each in built.items() if each.inbox is not None}
         self.watch = Watch(self.archives, clock)
         self.requests: Counter[str] = Counter()
 
@@ -113,13 +115,13 @@ class App:
 
     def root(self) -> ListedFolder:
         """The mount's top folder."""
-        entries: Entries = [
+        fixed: Entries = [
             ("README.txt", FixedFile(("README",), readme(self.archives))),
             *[(name, tree.root()) for name, tree in self.trees.items()],
-            ("drop", self.drop.folder()),
             ("status", status.tree(self._sources())),
         ]
-        return views.root(lambda: entries)
+        # What takes uploads is known only once the spool is ours.
+        return views.root(lambda: [*fixed, ("drop", self.drop.folder())])
 
     def serve(self, mountpoint: Path, options: MountOptions, on_ready: Callable[[], None]) -> None:
         """Mount and run in the foreground until unmounted or told to stop."""
@@ -135,7 +137,7 @@ class App:
     def check(self) -> list[Finding]:
         """Ask every archive; takes as long as the slowest time-out."""
         return [
-            Finding(name, archive.kind, archive.probe(), name in self.drop.targets)
+            Finding(name, archive.kind, archive.probe(), name in self._inboxes)
             for name, archive in self.archives.items()
         ]
 
@@ -149,6 +151,10 @@ class App:
         self.watch.stop()
         self.content.close()
         self.drop.stop()
+
+    def _spare(self) -> tuple[int, int]:
+        disk = shutil.disk_usage(self.places.state)
+        return disk.total, disk.free
 
     def _adopt(self, ref: FileRef, source: Path) -> bool:
         return self.content.adopt(ref, source)

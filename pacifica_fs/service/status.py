@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..archive import Archive
-from ..drop.drop import Upload
+from ..drop.upload import Upload
 from ..tree.names import safe_name
 from ..tree.nodes import Node
 from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile

@@ -157,7 +157,7 @@ class LevelFolder:
 
     def attributes(self) -> Attributes:
         """A directory's."""
-        return Attributes(DIRECTORY, 0, 0, 2)
+        return Attributes(DIRECTORY, 0, 0)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """The archive's name."""
@@ -204,7 +204,7 @@ class ContainersFolder:
 
     def attributes(self) -> Attributes:
         """A directory's."""
-        return Attributes(DIRECTORY, 0, 0, 2)
+        return Attributes(DIRECTORY, 0, 0)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """The archive's name."""
@@ -291,7 +291,7 @@ class ContainerFolder:
 
     def attributes(self) -> Attributes:
         """A directory's, with the time at which the container was submitted."""
-        return Attributes(DIRECTORY, 0, self._container.mtime_ns, 2)
+        return Attributes(DIRECTORY, 0, self._container.mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """Archive and id."""
@@ -334,7 +334,7 @@ class SubFolder:
 
     def attributes(self) -> Attributes:
         """A directory's, with the container's time."""
-        return Attributes(DIRECTORY, 0, self._mtime_ns, 2)
+        return Attributes(DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """Archive and container."""

@@ -84,7 +84,7 @@ class ListedFolder:
 
     def attributes(self) -> Attributes:
         """A directory's."""
-        return Attributes(DIRECTORY, 0, self._mtime_ns, 2)
+        return Attributes(DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """None."""

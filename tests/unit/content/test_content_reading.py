@@ -4,7 +4,7 @@ import ctypes
 import threading
 
 import pytest
-from content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 from pacifica_fs.archive import Capabilities, Waiting
 from pacifica_fs.content.blob import HOLD

@@ -13,7 +13,7 @@ FORWARD = {
 LOST = {Event.ERROR, Event.GONE, Event.STUCK}
 
 
-@pytest.mark.parametrize("phase,event", itertools.product(Phase, Event))
+@pytest.mark.parametrize("phase,event", list(itertools.product(Phase, Event)))
 def test_every_event_in_every_phase(phase, event):
     before = Cart(phase)
     after = step(before, event, "why")
