@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from .options import Parsed
 from .outside import MountPoint
 
 if TYPE_CHECKING:
-    from ..model import Health, Metadata, Problem
+    from ..model import Health, Problem
     from ..service.app import App
 
 _CODED = re.compile(r"exit (\d+): (.*)", re.DOTALL)
@@ -103,7 +103,7 @@ class Rooms:
 
     def dry_run(self, config: Config, places: Places, sidecar: Path, archive: str) -> Sequence[Finding]:
         """What the drop would say to this sidecar before any data is there."""
-        from ..drop.sidecar import LIMIT, read
+        from ..drop.sidecar import FIELDS, LIMIT, read, with_defaults
         from ..model import Bundle, Metadata
 
         with sidecar.open("rb") as stream:
@@ -113,13 +113,13 @@ class Rooms:
             if target is None:
                 known = ", ".join(each.name for each in config.archives)
                 raise ConfigError(f"--archive {archive}: no archive of this name takes uploads; configured are: {known}")
-            reading = read(content, sidecar.name, known_fields(target))
+            reading = read(content, sidecar.name, getattr(target.inbox, "fields", FIELDS))
             if reading.data:
                 what = "neither the native nor the short form of a sidecar: in the drop it would be an ordinary file"
                 return [findings.wrong(str(sidecar), what, 'Write for example {"project": "1234a"}.')]
             if reading.problems:
                 return [_finding(sidecar, problem) for problem in reading.problems]
-            metadata = complete(reading.metadata or Metadata(), target)
+            metadata = with_defaults(reading.metadata or Metadata(), target.settings.defaults)
             try:
                 problems = target.inbox.check(Bundle("check", archive, sidecar.parent.name, (), metadata))
             except PacificaFSError as error:
@@ -161,7 +161,7 @@ def _finding(sidecar: Path, problem: Problem) -> Finding:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """No log lines: a command's output is its answer."""
     logger = logging.getLogger("pacifica_fs")
     before = logger.level

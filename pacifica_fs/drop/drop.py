@@ -60,7 +60,7 @@ class Drop:
         disk: Disk | None = None,
     ) -> None:
         self.owner_elsewhere = ""
-        self._root, self._settings, self._targets = root, settings, targets
+        self._root, self._settings, self.targets = root, settings, targets
         self._adopt, self._clock, self._owner = adopt, clock, owner
         self._spool = Spool(root, disk or Disk(), clock, settings.sidecar_names, self._stirred)
         self._workers: dict[str, tuple[Worker, Worker, Worker]] = {}
@@ -78,7 +78,7 @@ class Drop:
         if other is not None:
             self.owner_elsewhere = str(other)
             words = f"uploads are taken by another mount ({other})"
-            self._folder = DropRoot({name: ClosedFolder(name, words) for name in self._targets})
+            self._folder = DropRoot({name: ClosedFolder(name, words) for name in self.targets})
             return
         self._spool.recover()
         for bundle in self._spool.bundles.values():
@@ -87,7 +87,7 @@ class Drop:
             resumed(bundle, self._clock.now())
         room = Room(self._root, self._settings.limit, self._settings.min_free, self._clock)
         folders: dict[str, Directory] = {}
-        for name, target in self._targets.items():
+        for name, target in self.targets.items():
             site = Site(
                 target.settings, target.inbox.hash, self._spool, room, self._clock, float(self._settings.keep_done)
             )
