@@ -86,7 +86,9 @@ def guarded(work: Any) -> Exit:
 EPILOG = "\b\nExit codes:\n" + codes.table() + "\n\nMore: docs/ in the source, and README.txt in every mount."
 
 
-@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, "-V", "--version", prog_name="pacifica-fs", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:

@@ -18,11 +18,11 @@ from .outside import Outside
 
 HELP = """Mount the archives of a configuration on DIR, an empty folder.
 
-Without -f it returns when the mount answers, and the daemon goes on in the background; if it cannot be mounted, the reason
-and the remedy are printed and the exit code is not 0.
+Without -f it returns when the mount answers, and the daemon goes on in the background; if it cannot be mounted, the
+reason and the remedy are printed and the exit code is not 0.
 
-Without -c the configuration is /etc/pacifica-fs/config.toml with ~/.config/pacifica-fs/config.toml on top of it; without
-any file it is one `local` archive called `here`, in a folder of your own, with no server at all.
+Without -c the configuration is /etc/pacifica-fs/config.toml with ~/.config/pacifica-fs/config.toml on top of it;
+without any file it is one `local` archive called `here`, in a folder of your own, with no server at all.
 
 \b
 Options for -o, separated by commas:
@@ -50,7 +50,9 @@ Examples:
 @click.option("-v", "--verbose", count=True, help="Log more; twice: every request.")
 @click.argument("dir", type=click.Path(path_type=Path))
 @click.pass_obj
-def command(outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path) -> Exit:
+def command(
+    outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path
+) -> Exit:
     """Mount."""
     if not foreground:
         return mount(outside, file, dir, options.parse(texts), False, verbose)

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from .terminal import Terminal
 
+
 def printable(text: object) -> str:
     """`text` without what could steer a terminal or break a line; names come from servers and other people."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))

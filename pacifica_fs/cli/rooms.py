@@ -112,7 +112,7 @@ class Rooms:
             target = self._app(config, places).drop.targets.get(archive)
             if target is None:
                 known = ", ".join(each.name for each in config.archives)
-                raise ConfigError(f"--archive {archive}: no archive of this name takes uploads; configured are: {known}")
+                raise ConfigError(f"--archive {archive}: no such archive takes uploads; configured are: {known}")
             reading = read(content, sidecar.name, getattr(target.inbox, "fields", FIELDS))
             if reading.data:
                 what = "neither the native nor the short form of a sidecar: in the drop it would be an ordinary file"
@@ -146,7 +146,9 @@ def health(archive: str, kind: str, found: Health, uploads: bool) -> list[Findin
     else:
         result = [
             findings.wrong(
-                subject, f"{kind}, out of reach: {found.error or 'no answer'}", "Check its addresses, the network, login."
+                subject,
+                f"{kind}, out of reach: {found.error or 'no answer'}",
+                "Check address, network and login.",
             )
         ]
     for service, state in found.services.items():

@@ -10,8 +10,8 @@ from ..errors import PacificaFSError, WaitTimeout
 from . import find, snapshot
 from .codes import Exit, Failed
 from .naming import full
-from .outside import MountPoint, Outside
 from .output import printable, remark
+from .outside import MountPoint, Outside
 from .snapshot import Upload
 
 HELP = """Unmount DIR; without DIR your only mount.

@@ -12,15 +12,15 @@ from ..config import Duration
 from ..errors import WaitTimeout
 from . import find, naming, snapshot
 from .codes import STATES, Exit, Failed
-from .outside import MountPoint, Outside
 from .output import Output, plain, printable, remark
+from .outside import MountPoint, Outside
 from .snapshot import Upload
 
 HELP = """Wait until the bundle NAME is ingested, or needs somebody.
 
 NAME is the bundle's name, ARCHIVE/NAME, its id, or its path (or that of a file in it) below the mount's drop/. The exit
-code is 0 when it is done, 3 held, 4 failed, 5 unconfirmed, 124 when the time is over, 6 when there is no mount that could
-bring it further, 7 when there is no such bundle. What is wrong with it is printed on standard error.
+code is 0 when it is done, 3 held, 4 failed, 5 unconfirmed, 124 when the time is over, 6 when there is no mount that
+could bring it further, 7 when there is no such bundle. What is wrong with it is printed on standard error.
 
 \b
 Examples:
@@ -33,7 +33,7 @@ GRACE = 30.0
 """Seconds for which a mount may be gone before `wait` gives up: a service restarts in that time."""
 
 
-class _Time(click.ParamType):
+class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -47,7 +47,9 @@ class _Time(click.ParamType):
 @click.command("wait", help=HELP, short_help="Wait until a bundle is ingested or needs somebody.")
 @click.option("-t", "--timeout", type=_Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
 @click.option("-m", "--mount", "dir", type=click.Path(path_type=Path), metavar="DIR", help="Which mount, if several.")
-@click.option("-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Whose spool, if not mounted.")
+@click.option(
+    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code says it all.")
 @click.argument("name")
 @click.pass_obj
