@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -205,7 +206,7 @@ class Content:
         if ref.size == 0:
             return True
         name = self._name(ref)
-        file = self._stored(name)
+        file = self._stored(name) or self._unpublished(name)
         if file is None:
             return False
         try:
@@ -418,6 +419,14 @@ class Content:
             log.warning("%s; it is fetched again", error)
             self._damaged(name)
             return None
+
+    def _unpublished(self, name: str) -> BlobFile | None:
+        """Content that is verified, but only on its way to its place."""
+        with self._lock:
+            blob = self._blobs.get(name)
+            if blob is None or not blob.verified or blob.file is None:
+                return None
+            return BlobFile(blob.file.path, os.O_RDONLY)
 
     def _new(self, ref: FileRef, name: str, size: int, file: BlobFile | None) -> Blob:
         ranged = self._archives[ref.archive].capabilities.ranges and self._policy(ref).read != "verified"

@@ -7,11 +7,12 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
-from .files import locked
-
 log = logging.getLogger(__name__)
+_NEW = "new-"
+_MAKING = 600.0  # real seconds after which a folder that is still being made was left by a crash
 
 
 def _started(pid: int) -> str:
@@ -29,15 +30,14 @@ class Owner:
     The lock, not the number, says who is alive: numbers are reused, and a cache may be shared between pid namespaces.
     """
 
-    def __init__(self, partial: Path, lock: Path) -> None:
-        """Make the folder below `partial`; `lock` is the store's lock between processes."""
+    def __init__(self, partial: Path) -> None:
+        """Make the folder below `partial`; others see it only once its lock is held."""
         pid = os.getpid()
-        with locked(lock):
-            self.path = Path(tempfile.mkdtemp(prefix=f"{pid}-{_started(pid)}-", dir=partial))
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._reserved = os.open(self.path / "reserved", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._root_lock = lock
+        made = Path(tempfile.mkdtemp(prefix=_NEW, dir=partial))
+        self._lock = os.open(made / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._reserved = os.open(made / "reserved", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.path = made.rename(partial / f"{pid}-{_started(pid)}-{made.name.removeprefix(_NEW)}")
 
     def reserve(self, size: int) -> None:
         """Tell the other processes how many bytes this one's partial files may take."""
@@ -56,9 +56,7 @@ class Owner:
 
     def sweep(self) -> None:
         """Remove what dead processes left. May take long; call it from a thread of its own."""
-        with locked(self._root_lock):
-            dead = [folder for folder in self.path.parent.iterdir() if folder != self.path and _dead(folder)]
-        for folder in dead:
+        for folder in [one for one in self.path.parent.iterdir() if one != self.path and _dead(one)]:
             log.info("removing partial files of a process that is gone: %s", folder.name)
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -71,9 +69,11 @@ class Owner:
 
 def _dead(folder: Path) -> bool:
     try:
+        if folder.name.startswith(_NEW) and time.time() - folder.stat().st_mtime < _MAKING:
+            return False
         fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return True  # folders are made under the root's lock, which is held now
+        return True  # a folder is only seen with its lock in it
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

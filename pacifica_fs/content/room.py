@@ -92,16 +92,16 @@ class Room:
             self._evict(self._total() - self.limit)
 
     def _reserve(self, least: int, needed: bool) -> None:
+        most = max(least, self._quantum)
         with locked(self._path):
             self._index.refresh()
-            for grow in (max(least, self._quantum), least):
-                over = self._total() + grow - self.limit
-                if over <= 0 or self._evict(over) >= over:
-                    self._set(self._reserved + grow)
-                    return
-            if not needed:
+            if self._total() + least > self.limit:
+                # More than is needed at once, or a full cache would look for something to evict at every write.
+                self._evict(self._total() + most - self.limit)
+            free = self.limit - self._total()
+            if free < least and not needed:
                 raise NoSpace(f"the cache's limit of {self.limit} bytes is reached, and all that is in it is open")
-            self._set(self._reserved + least)
+            self._set(self._reserved + (most if free >= most else least))
 
     def _total(self) -> int:
         return self._index.size + self._owner().others() + self._reserved

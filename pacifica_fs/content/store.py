@@ -153,7 +153,7 @@ class Store:
             if self._closed:
                 raise Unreachable("the cache is closed")
             if self._owned is None:
-                self._owned = Owner(self._root / "partial", self._lock)
+                self._owned = Owner(self._root / "partial")
             return self._owned
 
     def _place(self, name: str, path: str) -> None:

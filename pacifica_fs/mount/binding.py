@@ -174,8 +174,9 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
     def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *_: Any) -> int:
         """getxattr."""
         served = self._served
+        # ENOTSUP, not ENODATA: it makes `ls -l` stop asking for the ACL of each file.
         if not name.startswith(b"user."):
-            return -errno.ENODATA
+            return -errno.ENOTSUP
         return _give(served.xattr(served.resolve(_text(path)), _text(name)), value, size)
 
     def listxattr(self, path: bytes, names: Any, size: int) -> int:

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 READY = "PACIFICA_FS_READY_FD"
 READ_AHEAD_KB = 1024
-GRACE = 2.0
+GRACE = 1.0
+STOP_PATIENCE = 10.0
 START_PATIENCE = 60.0
 FUSE_CONF = Path("/etc/fuse.conf")
 DEVICE = Path("/dev/fuse")
@@ -192,16 +193,15 @@ class _Life:
             mounts.unmount(self._mountpoint, lazy=True)
         except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
             log.warning("%s", error)
+        # Files that are still open keep a lazily unmounted mount alive: cut this connection.
+        if not self._over.wait(GRACE) and self._minor is not None:
+            mounts.abort(self._minor)
 
     def _last_resort(self) -> None:
-        """Open files keep a lazily unmounted mount alive: cut this connection, then leave in any case."""
-        if self._over.wait(GRACE):
-            return
-        if self._minor is not None and mounts.abort(self._minor) and self._over.wait(GRACE):
-            return
-        log.error("libfuse does not return; leaving")
-        logging.shutdown()
-        os._exit(0)
+        if not self._over.wait(STOP_PATIENCE):
+            log.error("libfuse does not return; leaving")
+            logging.shutdown()
+            os._exit(0)
 
     def _stop_once(self) -> None:
         with self._lock:

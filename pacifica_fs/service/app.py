@@ -130,7 +130,17 @@ class App:
             self._notifier.ready(f"mounted on {mountpoint}")
             on_ready()
 
-        serve(self.root(), self.content, mountpoint, options, on_init=self._start, on_ready=ready, on_stop=self._stop)
+        serve(
+            self.root(),
+            self.content,
+            mountpoint,
+            options,
+            on_init=self._start,
+            on_ready=ready,
+            on_stop=self._stop,
+            requests=self.requests,
+            spare=self._spare,
+        )
         for archive in self.archives.values():
             archive.close()
 

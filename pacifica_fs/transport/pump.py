@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
@@ -93,11 +94,12 @@ class Pumps:
             channel.abandon()
 
     def close(self, seconds: float = 2.0) -> None:
-        """Wait, at most `seconds` for each, until running sources have ended."""
+        """Wait, at most `seconds` in all, until running sources have ended."""
         with self._lock:
             threads = list(self._threads)
+        end = time.monotonic() + seconds
         for thread in threads:
-            thread.join(seconds)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _drive(self, source: Generator[T | None, None, None], channel: _Channel[T]) -> None:
         try:

@@ -67,7 +67,8 @@ def document(bundle: Bundle, submitter: int) -> bytes:
         *native(bundle.metadata),
         *(file(entry) for entry in bundle.files),
     ]
-    return json.dumps(entries).encode("ascii")
+    # A native entry may come from YAML, which has dates of its own.
+    return json.dumps(entries, default=str).encode("ascii")
 
 
 def mime_type(text: str) -> str:

@@ -75,6 +75,8 @@ class PacificaInbox:
         """See Inbox. The answer comes only after the site has stored the whole upload, which may take its time."""
         body = self._body(bundle, sent, last)
         size = len(body)
+        # A cheap question first (no job has this number): a password that is no longer right must not show at the end.
+        self._ingest.request("GET", "/get_state", params={"job_id": -1}, expect=(200, 404, 500))
         timeouts = Timeouts(connect=SEND_SECONDS, read=SPOOL_SECONDS + size / SPOOL_RATE)
         try:
             answer = self._ingest.upload("/upload", body, expect=(200, 400, 404, 405, 411, 413), timeouts=timeouts)

@@ -12,6 +12,7 @@ import msgspec
 
 from ...config import ArchiveSettings, Auth, Duration
 from ...errors import ConfigError
+from .rules import HASHES
 
 SERVICES = ("policy", "metadata", "ingest", "cart", "archive_interface", "files_by_hash")
 
@@ -81,6 +82,8 @@ def options(settings: ArchiveSettings) -> Options:
         raise ConfigError(f'{place}: ranges = "trusted" is about archive_interface, which is not configured')
     if isinstance(found.verify, str) and not Path(found.verify).exists():
         raise ConfigError(f"{place}: ca_bundle: there is no file {found.verify}")
+    if settings.hash not in HASHES:
+        raise ConfigError(f"{place}: hash: one of {', '.join(sorted(HASHES))} was expected, not {settings.hash!r}")
     if found.parallel < 1:
         raise ConfigError(f"{place}: parallel: at least 1 was expected, not {found.parallel}")
     return found

@@ -16,7 +16,7 @@ from .entries import BUNDLE_KEY, TABLE, timestamp
 LONGEST = 255
 _LARGEST_ID = 2**31 - 1
 # What a server's hashlib is sure to have, with a fixed size.
-_HASHES = frozenset(hashlib.algorithms_guaranteed - {"shake_128", "shake_256"})
+HASHES = frozenset(hashlib.algorithms_guaranteed - {"shake_128", "shake_256"})
 _FORBIDDEN = {
     "Transactions._id": "the number of a transaction is given by the site",
     "FileKeyValue": "the site cannot take key/values of single files with an upload",
@@ -106,7 +106,7 @@ def _path(path: str) -> Iterator[Problem]:
 
 def _content(entry: BundleFile) -> Iterator[Problem]:
     kind, value = entry.digest.algorithm, entry.digest.value
-    if kind not in _HASHES:
+    if kind not in HASHES:
         yield Problem(f"the site does not know the hash '{kind}'", 'set hash = "sha1" or "sha256"', entry.path)
     elif len(value) != 2 * entry.digest.hasher().digest_size or not set(value) <= set("0123456789abcdef"):
         yield Problem(f"'{_short(value)}' is not a {kind} hash", "let it be computed again", entry.path)

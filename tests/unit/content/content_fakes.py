@@ -153,6 +153,11 @@ def read_all(content: Content, ref: FileRef, path: str = "/a", step: int = MIB) 
         reader.close()
 
 
+def settle(content: Content) -> None:
+    """Wait until no fetch is under way and what was fetched is on disk."""
+    until(lambda: not [one for one in content.downloads() if not one["error"]])
+
+
 class Background:
     """A call in a thread; `result` waits for it."""
 

@@ -16,6 +16,7 @@ STATE = {"job_id": 5, "state": "OK", "task": "UPLOADING", "task_percent": "0.000
 def inbox(site, requests_mock):
     requests_mock.post(POLICY + "/ingest", json={"status": "success"})
     requests_mock.post(POLICY + "/uploader", json=[{"_id": 102}])
+    requests_mock.get(INGEST + "/get_state?job_id=-1", json={"job_id": None, "state": "DATA_ACCESS_ERROR"})
     return site(policy=POLICY, ingest=INGEST).inbox
 
 
@@ -118,6 +119,9 @@ class Server:
                 outer.body = self.rfile.read(int(self.headers["Content-Length"]))
                 self.reply(200, STATE)
 
+            def do_GET(self):
+                self.reply(200, {"job_id": None, "state": "DATA_ACCESS_ERROR"})
+
             def reply(self, status, value):
                 text = json.dumps(value).encode()
                 self.send_response(status)
@@ -187,7 +191,7 @@ def test_the_limit_of_the_server(site, server, bundle):
         request.close_connection = True
 
     server.act = act
-    with pytest.raises(Invalid, match="refuses an upload of .* bytes"):
+    with pytest.raises(Invalid, match=r"refuses an upload of \d+ bytes"):
         site(policy=POLICY, ingest=server.url).inbox.send(
             bundle({"a": b"x" * 30_000_000}), lambda _: None, lambda: None
         )
@@ -224,6 +228,14 @@ def test_refused_uploads(inbox, bundle, requests_mock, status, error):
     requests_mock.post(INGEST + "/upload", status_code=status, json={"message": "x"})
     with pytest.raises(error):
         inbox.send(bundle({"a": b"x"}), lambda _: None, lambda: None)
+
+
+def test_who_may_not_upload_is_told_before_the_first_byte(inbox, bundle, requests_mock):
+    requests_mock.get(INGEST + "/get_state?job_id=-1", status_code=401)
+    upload, calls = requests_mock.post(INGEST + "/upload", json=STATE), Calls()
+    with pytest.raises(Denied):
+        inbox.send(bundle({"a": b"x"}), calls.sent.append, calls.done)
+    assert not upload.called and not calls.sent and not calls.last
 
 
 @pytest.mark.parametrize("answer", [{}, [], {"job_id": None}, {"job_id": -1}, {"job_id": "5"}])

@@ -22,6 +22,7 @@ POLICY = "https://policy.example"
         ({"policy": POLICY, "timeouts": {"conect": 1}}, "did you mean 'connect'"),
         ({"policy": POLICY, "auth": {"type": "basic"}}, "username"),
         ({"policy": POLICY, "cart_stuck": "soon"}, "cart_stuck"),
+        ({"policy": POLICY, "hash": "shake_128"}, "hash: one of"),
     ],
 )
 def test_wrong_options(site, options, words):
