@@ -122,7 +122,7 @@ class Demo:
         """Copy the folder in and wait until it is a transaction."""
         t = self.transcript
         t.say("Archive the folder: copy it into drop/here. Its metadata.json says what it is.")
-        t.run("cp", "-r", NAME, "mnt/drop/here/")
+        t.run("cp", "-a", NAME, "mnt/drop/here/")
         t.check("cp succeeded, so the files are safe on this machine's disk", True)
         t.say("Say that it is complete (without this it goes when nothing was written for a while), and wait.")
         t.run("touch", f"mnt/drop/here/{NAME}/.commit")
@@ -136,17 +136,16 @@ class Demo:
         t = self.transcript
         transaction = f"mnt/{self._status()['path']}"
         t.say("The bundle is now a transaction of the archive. Read it like any folder.")
-        t.run("ls", "-l", "mnt/here/transactions")
+        listed = t.run("ls", "mnt/here/transactions").split()
+        t.check("it is listed", {Path(transaction).name, f"{Path(transaction).name}.json"} <= set(listed))
         t.run("cat", f"{transaction}.json")
         t.run("find", transaction, "-type", "f")
         t.run("cp", "-r", transaction, "back")
         for path in _files(self.source):
             if path != "metadata.json":
                 t.run("cmp", f"{NAME}/{path}", f"back/{path}")
-                same_time = int((self.source / path).stat().st_mtime) == int(
-                    (self.folder / transaction / path).stat().st_mtime
-                )
-                t.check(f"{path} came back byte for byte, with its time", same_time)
+                times = [(base / path).stat().st_mtime for base in (self.source, self.folder / transaction)]
+                t.check(f"{path} came back byte for byte, with its time", int(times[0]) == int(times[1]))
         t.check("and nothing else", _files(self.folder / "back") == _files(self.source) - {"metadata.json"})
 
     def refusals(self) -> None:
