@@ -26,11 +26,12 @@ def mount(outside: Outside, wanted: Path | None) -> MountPoint | None:
 
     None where there is no mount at all and none was asked for. Raises Failed with the choice if there are several.
     """
-    known = {each.path: each for each in outside.mounts()}
+    everyones = {each.path: each for each in outside.mounts()}
+    known = {path: each for path, each in everyones.items() if each.mine}
     if wanted is not None:
-        inside = _innermost(known, real(wanted))
+        inside = _innermost(everyones, real(wanted))
         if inside is None:
-            raise Failed(f"{wanted}: no pacifica-fs is mounted here{_list(list(known.values()))}", Exit.NO_MOUNT)
+            raise Failed(f"{wanted}: no pacifica-fs is mounted here{_list(list(everyones.values()))}", Exit.NO_MOUNT)
         return inside
     if len(known) < 2:
         return next(iter(known.values()), None)

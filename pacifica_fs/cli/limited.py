@@ -1,8 +1,8 @@
 """Work that touches a mount, with a time limit that holds.
 
-A system call on a mount whose daemon hangs cannot be interrupted, not even by SIGKILL once the daemon has taken the request,
-and a thread that sits in one keeps its process from ending. So the work is done by a child process, which is abandoned
-when its time is over.
+A system call on a mount whose daemon hangs cannot be interrupted, not even by SIGKILL once the daemon has taken the
+request, and a thread that sits in one keeps its process from ending. So the work is done by a child process, which is
+abandoned when its time is over.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _child(work: Callable[[], Any], writable: int) -> NoReturn:
 
 
 def _receive(readable: int, deadline: float) -> bytes | None:
-    parts = []
+    parts: list[bytes] = []
     while True:
         left = deadline - time.monotonic()
         ready, _, _ = select.select([readable], [], [], max(left, 0))

@@ -9,7 +9,7 @@ import click
 
 from .. import config
 from ..config import Config
-from ..errors import ConfigError
+from ..errors import ConfigError, PacificaFSError
 from . import options
 from .codes import Exit
 from .find import real
@@ -18,11 +18,11 @@ from .outside import Outside
 
 HELP = """Mount the archives of a configuration on DIR, an empty folder.
 
-Without -f it returns when the mount answers, and the daemon goes on in the background; if it cannot be mounted, the reason
-and the remedy are printed and the exit code is not 0.
+Without -f it returns when the mount answers, and the daemon goes on in the background; if it cannot be mounted, the
+reason and the remedy are printed and the exit code is not 0.
 
-Without -c the configuration is /etc/pacifica-fs/config.toml with ~/.config/pacifica-fs/config.toml on top of it; without
-any file it is one `local` archive called `here`, in a folder of your own, with no server at all.
+Without -c the configuration is /etc/pacifica-fs/config.toml with ~/.config/pacifica-fs/config.toml on top of it;
+without any file it is one `local` archive called `here`, in a folder of your own, with no server at all.
 
 \b
 Options for -o, separated by commas:
@@ -54,7 +54,17 @@ def command(
     outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path
 ) -> Exit:
     """Mount."""
-    return mount(outside, file, dir, options.parse(texts), foreground, verbose)
+    if not foreground:
+        return mount(outside, file, dir, options.parse(texts), False, verbose)
+    # Somebody may be waiting for this daemon, and must hear why it ends, whatever it is.
+    try:
+        return mount(outside, file, dir, options.parse(texts), True, verbose)
+    except PacificaFSError as error:
+        outside.failed(str(error), Exit.USAGE if isinstance(error, ConfigError) else Exit.FAILED)
+        raise
+    except Exception as error:
+        outside.failed(f"this is a bug: {error!r}; run it with -f to see more", Exit.FAILED)
+        raise
 
 
 def mount(
@@ -76,7 +86,7 @@ def mount(
     if foreground:
         outside.serve(configuration, places, mountpoint, parsed, verbosity)
     else:
-        outside.start(arguments(file, mountpoint, parsed, verbosity), mountpoint, configuration, parsed)
+        outside.start(arguments(file, mountpoint, parsed, verbosity))
     return Exit.OK
 
 

@@ -14,12 +14,13 @@ from ..config import APP, Config
 from ..errors import ConfigError
 
 # What mount(8) and systemd understand themselves and pass on, or what is true of every pacifica-fs mount anyway.
-IGNORED = frozenset(
-    "defaults auto noauto user nouser users owner group _netdev nofail rw async relatime norelatime lazytime nolazytime "
-    "strictatime nostrictatime loud silent nosymfollow iversion noiversion suid dev exec diratime atime".split()
-)
+IGNORED = frozenset({
+    "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail", "rw", "async",
+    "suid", "dev", "exec", "atime", "diratime", "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime",
+    "nolazytime", "loud", "silent", "iversion", "noiversion", "nosymfollow",
+})  # fmt: skip
 IGNORED_KEYS = frozenset({"comment", "user"})
-PASSED_ON = frozenset("nosuid nodev noexec noatime nodiratime sync dirsync".split())
+PASSED_ON = frozenset({"nosuid", "nodev", "noexec", "noatime", "nodiratime", "sync", "dirsync"})
 REFUSED = {
     "ro": "archives are read-only anyway, and a read-only mount would have no drop/; leave 'ro' out",
     "remount": "pacifica-fs cannot change a mount; unmount it and mount it again",
@@ -27,7 +28,7 @@ REFUSED = {
     "move": "this is for mount --move, which needs no pacifica-fs",
     "mand": "pacifica-fs has no mandatory locks",
     "allow_root": "use allow_other; the file modes then decide who may read",
-    "auto_unmount": "an empty folder in place of a dead mount would swallow files that are dropped; see docs/operations.md",
+    "auto_unmount": "an empty folder in place of a dead mount would swallow files that are dropped",
     "nonempty": "what is in the folder would be hidden; mount over an empty one",
     "default_permissions": "the kernel's permission checks are always on; leave it out",
     "kernel_cache": "pacifica-fs decides for each file what the kernel keeps; leave it out",
@@ -84,9 +85,7 @@ def _take(found: Parsed, option: str, sloppy: bool) -> Parsed:
     if sloppy:
         return found
     close = difflib.get_close_matches(key, [name.partition("=")[0] for name in KNOWN] + sorted(IGNORED | PASSED_ON), 1)
-    hint = (
-        f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(KNOWN)} and the usual ones of mount(8)"
-    )
+    hint = f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(KNOWN)} and those of mount(8)"
     raise ConfigError(f"-o {option}: unknown option{hint}")
 
 

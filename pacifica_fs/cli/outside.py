@@ -18,11 +18,11 @@ from .options import Parsed
 
 
 class MountPoint(msgspec.Struct, frozen=True):
-    """A mount of this program: where, of what (`source` is what `df` shows), and whether its daemon is gone."""
+    """A mount of this program: where, of what (`source` is what `df` shows), and whether this user made it."""
 
     path: Path
     source: str = ""
-    stale: bool = False
+    mine: bool = True
 
 
 class Outside(Protocol):
@@ -32,7 +32,7 @@ class Outside(Protocol):
     environ: Mapping[str, str]
 
     def mounts(self) -> Sequence[MountPoint]:
-        """This user's mounts of this program, the newest last."""
+        """All mounts of this program that the kernel lists, the newest last; asks none of them anything."""
 
     def unmount(self, path: Path, lazy: bool) -> None:
         """Unmount; PacificaFSError says why not."""
@@ -40,11 +40,14 @@ class Outside(Protocol):
     def uploads(self, spool: Path) -> Sequence[Mapping[str, Any]]:
         """The bundles of a spool from its journals, with the fields of `status.json`."""
 
-    def start(self, arguments: Sequence[str], mountpoint: Path, config: Config, parsed: Parsed) -> None:
-        """Start the daemon `python ARGUMENTS` in the background; returns when its mount answers, else raises its error."""
+    def start(self, arguments: Sequence[str]) -> None:
+        """Start the daemon `python ARGUMENTS`; returns when its mount answers, else raises Failed with its error."""
 
     def serve(self, config: Config, places: Places, mountpoint: Path, parsed: Parsed, verbosity: int) -> None:
         """Mount and serve until it is unmounted; logs to standard error."""
+
+    def failed(self, message: str, code: int) -> None:
+        """Tell whoever started this daemon and waits for it why it ends; nothing where nobody waits."""
 
     def probe(self, config: Config, places: Places) -> Sequence[Finding]:
         """What `App.check` finds about the archives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,13 +42,17 @@ def look(outside: Outside, mount: MountPoint | None, file: Path | None, seconds:
     """
     if mount is None:
         return from_spool(outside, file, "nothing is mounted")
-    if mount.stale:
-        return from_spool(outside, file or config_of(mount), f"the mount at {mount.path} is dead (its daemon is gone)")
     try:
         return from_mount(mount, seconds)
-    except (WaitTimeout, OSError, msgspec.DecodeError) as error:
-        reason = f"the mount at {mount.path} does not answer ({error})"
-        return from_spool(outside, file or config_of(mount), reason)
+    except WaitTimeout as error:
+        reason = str(error)
+    except OSError as error:
+        gone = error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+        why = "is dead: its daemon is gone" if gone else f"cannot be read: {error.strerror}"
+        reason = f"the mount at {mount.path} {why}"
+    except msgspec.DecodeError as error:
+        reason = f"the mount at {mount.path} has no readable status ({error})"
+    return from_spool(outside, file or config_of(mount), reason)
 
 
 def from_mount(mount: MountPoint, seconds: float = limited.SECONDS, history: bool = False) -> Snapshot:

@@ -10,8 +10,8 @@ from ..errors import PacificaFSError, WaitTimeout
 from . import find, snapshot
 from .codes import Exit, Failed
 from .naming import full
-from .outside import MountPoint, Outside
 from .output import printable, remark
+from .outside import MountPoint, Outside
 from .snapshot import Upload
 
 HELP = """Unmount DIR; without DIR your only mount.
@@ -48,8 +48,6 @@ def command(outside: Outside, lazy: bool, dir: Path | None) -> Exit:
 
 
 def _unfinished(mount: MountPoint) -> list[Upload]:
-    if mount.stale:
-        return []
     try:
         return snapshot.from_mount(mount, 3).unfinished
     except (WaitTimeout, OSError, ValueError, PacificaFSError):

@@ -12,15 +12,15 @@ from ..config import Duration
 from ..errors import WaitTimeout
 from . import find, naming, snapshot
 from .codes import STATES, Exit, Failed
-from .outside import MountPoint, Outside
 from .output import Output, plain, printable, remark
+from .outside import MountPoint, Outside
 from .snapshot import Upload
 
 HELP = """Wait until the bundle NAME is ingested, or needs somebody.
 
 NAME is the bundle's name, ARCHIVE/NAME, its id, or its path (or that of a file in it) below the mount's drop/. The exit
-code is 0 when it is done, 3 held, 4 failed, 5 unconfirmed, 124 when the time is over, 6 when there is no mount that could
-bring it further, 7 when there is no such bundle. What is wrong with it is printed on standard error.
+code is 0 when it is done, 3 held, 4 failed, 5 unconfirmed, 124 when the time is over, 6 when there is no mount that
+could bring it further, 7 when there is no such bundle. What is wrong with it is printed on standard error.
 
 \b
 Examples:
@@ -33,7 +33,7 @@ GRACE = 30.0
 """Seconds for which a mount may be gone before `wait` gives up: a service restarts in that time."""
 
 
-class _Time(click.ParamType):
+class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -48,7 +48,7 @@ class _Time(click.ParamType):
 @click.option("-t", "--timeout", type=_Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
 @click.option("-m", "--mount", "dir", type=click.Path(path_type=Path), metavar="DIR", help="Which mount, if several.")
 @click.option(
-    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Whose spool, if not mounted."
+    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code says it all.")
 @click.argument("name")
@@ -84,7 +84,7 @@ class Waiting:
         pause = 0.1
         while True:
             yield upload
-            if upload.get("state") in STATES:
+            if over(upload):
                 return
             if answered:
                 self.patience = self.clock.monotonic() + GRACE
@@ -114,23 +114,24 @@ class Waiting:
             mount = find.mount(self.outside, self.dir)
         except Failed:
             return None, False
-        if mount is None or mount.stale:
+        if mount is None:
             return None, False
         try:
             found = snapshot.one(mount, str(upload["archive"]), str(upload["name"]))
             if found is not None and found.get("id") == upload.get("id"):
                 return found, True
-            # It was renamed, or a follow-on bundle took its place: the id stays.
-            return self._by_id(mount, upload), True
+            return self._moved(mount, upload), True
         except (WaitTimeout, OSError, msgspec.DecodeError):
             return None, False
 
-    def _by_id(self, mount: MountPoint, upload: Upload) -> Upload | None:
+    def _moved(self, mount: MountPoint, upload: Upload) -> Upload:
+        """The bundle under another name or among earlier ones, else the follow-on that took its name."""
         everything = snapshot.from_mount(mount, history=True).uploads
-        found = [each for each in everything if each.get("id") == upload.get("id")]
-        if not found:
-            raise Failed(f"the bundle {naming.full(upload)} was removed", Exit.UNKNOWN_BUNDLE)
-        return found[0]
+        for same in ("id", "name"):
+            for each in everything:
+                if each.get(same) == upload.get(same) and each.get("archive") == upload.get("archive"):
+                    return each
+        raise Failed(f"the bundle {naming.full(upload)} was removed", Exit.UNKNOWN_BUNDLE)
 
     def _pause(self, seconds: float, upload: Upload) -> None:
         now = self.clock.monotonic()
@@ -143,6 +144,11 @@ class Waiting:
         self.clock.sleep(max(min(seconds, min(ends) - now), 0.001))
 
 
+def over(upload: Upload) -> bool:
+    """True where the bundle moves no more by itself; what only an outage holds is tried again."""
+    return upload.get("state") in STATES and not upload.get("outage")
+
+
 def _line(upload: Upload) -> str:
     parts = [naming.full(upload), str(upload.get("state"))]
     task, percent = upload.get("task"), upload.get("percent")
@@ -150,7 +156,7 @@ def _line(upload: Upload) -> str:
         parts.append(f"{task} {plain(percent)}%" if percent not in (None, "") else str(task))
     if upload.get("state") == "done" and upload.get("transaction"):
         parts.append(f"transaction {upload['transaction']}")
-    if upload.get("waiting_for") and upload.get("state") not in STATES:
+    if upload.get("waiting_for") and not over(upload):
         parts.append(f"waiting for {upload['waiting_for']}")
     return "  ".join(map(printable, parts))
 

@@ -229,7 +229,7 @@ class Content:
         index, room = self._store.index, self._store.room
         return {
             "size": index.size + room.partial,
-            "limit": self._limit,
+            "limit": int(self._limit),
             "files": index.files,
             "hits": self._hits,
             "misses": self._misses,

@@ -32,8 +32,14 @@ LATE = 600.0
 class Courier:
     """One bundle at a time to one archive."""
 
-    def __init__(self, lane: Lane, adopt: Callable[[FileRef, Path], bool], freed: Callable[[int], None]) -> None:
-        self._lane, self._adopt, self._freed = lane, adopt, freed
+    def __init__(
+        self,
+        lane: Lane,
+        adopt: Callable[[FileRef, Path], bool],
+        freed: Callable[[int], None],
+        ingested: Callable[[str], None],
+    ) -> None:
+        self._lane, self._adopt, self._freed, self._ingested = lane, adopt, freed, ingested
         self._polls = Pauses(0.05, 10.0, 1.25)
         self._finds = Pauses(2.0, 600.0, 1.6)
         self._sends = Pauses(5.0, 600.0, 2.0)
@@ -240,6 +246,8 @@ class Courier:
             ],
         }
         self._pairs[journal.id] = pairs
+        # Before anybody can see `done`, so that whoever waited for it finds the container in the next listing.
+        self._ingested(journal.archive)
         bundle.transition(Event.INGESTED, problems=twice, receipt=receipt)
         bundle.task = ""
         self._clear(bundle)

@@ -47,6 +47,8 @@ class Target(msgspec.Struct, frozen=True):
 class Drop:
     """The uploads below `root`. `adopt` gives an ingested file to the content store (True: taken); `owner` is a mount.
 
+    `ingested` is called with an archive's name when it has a new container, before the bundle's state says so.
+
     Threading: every method from any thread; `start` and `stop` once each. Three threads for each archive.
     """
 
@@ -59,10 +61,11 @@ class Drop:
         clock: Clock,
         owner: str,
         disk: Disk | None = None,
+        ingested: Callable[[str], None] = lambda archive: None,
     ) -> None:
         self.owner_elsewhere = ""
-        self._root, self._settings, self._targets = root, settings, targets
-        self._adopt, self._clock, self._owner = adopt, clock, owner
+        self._root, self._settings, self.targets = root, settings, targets
+        self._adopt, self._ingested, self._clock, self._owner = adopt, ingested, clock, owner
         self._spool = Spool(root, disk or Disk(), clock, settings.sidecar_names, self._stirred)
         self._workers: dict[str, tuple[Worker, Worker, Worker]] = {}
         self._lanes: dict[str, Lane] = {}
@@ -79,7 +82,7 @@ class Drop:
         if other is not None:
             self.owner_elsewhere = str(other)
             words = f"uploads are taken by another mount ({other})"
-            self._folder = DropRoot({name: ClosedFolder(name, words) for name in self._targets})
+            self._folder = DropRoot({name: ClosedFolder(name, words) for name in self.targets})
             return
         self._spool.recover()
         for bundle in self._spool.bundles.values():
@@ -90,7 +93,7 @@ class Drop:
             resumed(bundle, self._clock.now())
         room = Room(self._root, self._settings.limit, self._settings.min_free, self._clock)
         folders: dict[str, Directory] = {}
-        for name, target in self._targets.items():
+        for name, target in self.targets.items():
             site = Site(
                 target.settings, target.inbox.hash, self._spool, room, self._clock, float(self._settings.keep_done)
             )
@@ -157,7 +160,7 @@ class Drop:
 
     def _hire(self, name: str, target: Target, room: Room) -> None:
         lane = Lane(target.settings, target.archive, target.inbox, self._settings, self._spool, self._clock)
-        courier = Courier(lane, self._adopt, lambda size: room.take(-size))
+        courier = Courier(lane, self._adopt, lambda size: room.take(-size), self._ingested)
         sender = Worker(f"drop {name}: send", courier.step)
         checker = Worker(f"drop {name}: check", Checker(lane, sender.wake).step)
         clerk = Worker(f"drop {name}: seal", Clerk(lane, checker.wake).step)

@@ -18,7 +18,8 @@ class Upload(msgspec.Struct, frozen=True):
     `files` is the number of files, `bytes` their size, `sent` how many bytes went out so far (with framing);
     `job` and `task` are the server's words; `transaction` the container that was made and `path` where the mount shows
     it; `sidecar` the file that was taken as such; `waiting_for` says what has to happen next. `follows` is the
-    id of the earlier bundle of the same name.
+    id of the earlier bundle of the same name. `outage` is true where it is held only because the archive could not be
+    asked: that is tried again by itself.
     """
 
     archive: str
@@ -44,6 +45,7 @@ class Upload(msgspec.Struct, frozen=True):
     follows: str = ""
     duplicates: tuple[str, ...] = ()
     attempts: int = 0
+    outage: bool = False
     times: Mapping[str, str] = {}
     metadata: Mapping[str, Any] = {}
 
@@ -58,6 +60,7 @@ _WAITING = {
     State.UNCONFIRMED: "the archive, which is asked whether it has this",
     State.FAILED: "somebody: see the problems, then `pacifica-fs retry`",
 }
+_OUTAGE = "the archive, which could not be asked and is asked again"
 
 
 def upload(
@@ -92,11 +95,12 @@ def upload(
         not_kept=journal.not_kept,
         created=journal.created,
         updated=journal.updated,
-        waiting_for=waiting_for or _WAITING.get(journal.state, ""),
+        waiting_for=waiting_for or (_OUTAGE if journal.outage else _WAITING.get(journal.state, "")),
         receipt=journal.receipt,
         follows=journal.follows,
         duplicates=journal.duplicates,
         attempts=journal.attempts,
+        outage=journal.outage,
         times=journal.times,
         metadata=msgspec.to_builtins(journal.metadata) if journal.metadata else {},
     )

@@ -85,6 +85,7 @@ class App:
             self._adopt,
             clock,
             owner,
+            ingested=lambda name: self.trees[name].forget(),
         )
         self._inboxes = {name for name, each in built.items() if each.inbox is not None}
         self.watch = Watch(self.archives, clock)
