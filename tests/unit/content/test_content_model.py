@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from content_fakes import Clock, FakeArchive, settle
+from tests.unit.content.content_fakes import Clock, FakeArchive, settle
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

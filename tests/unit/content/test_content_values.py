@@ -1,6 +1,6 @@
 """Names of blobs, page caches, corruption: the pure parts."""
 
-from content_fakes import Clock
+from tests.unit.content.content_fakes import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
