@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -125,6 +126,27 @@ class Mount:
     def restart(self) -> None:
         """Stop it properly if it runs, and start it again with the same folders."""
         self.stop()
+        self.start()
+
+    @property
+    def state(self) -> Path:
+        """The daemon's precious files."""
+        return Path(self.environment["XDG_STATE_HOME"]) / "pacifica-fs"
+
+    @property
+    def spool(self) -> Path:
+        """Where the drop keeps bundles."""
+        return self.state / "spool"
+
+    @property
+    def archive_root(self) -> Path:
+        """The folder of the local archive `here`."""
+        return self.state / "local/here"
+
+    def forget_cache(self) -> None:
+        """Restart with an empty content store."""
+        self.stop()
+        shutil.rmtree(Path(self.environment["XDG_CACHE_HOME"]) / "pacifica-fs/content")
         self.start()
 
     def kill9(self) -> None:

@@ -127,7 +127,7 @@ def test_no_such_transaction(transaction):
 def test_damaged_content_raises_and_other_files_are_fine(transaction, source):
     """A program that reads a file from start to end without an error has the archive's bytes."""
     mount, folder = transaction
-    stored = mount.stored_file("a/b/big.bin")
+    stored = mount.archive_root / "transactions" / folder.name / "files/a/b/big.bin"
     data = bytearray(stored.read_bytes())
     data[2_000_000] ^= 1
     os.chmod(stored, 0o644)
