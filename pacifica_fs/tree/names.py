@@ -23,6 +23,7 @@ Tree: TypeAlias = dict[str, "FileRef | Tree"]
 
 _EXTENSION_MAX = 32
 _ID_MAX = 64
+_DOTS = frozenset({"", ".", ".."})
 _UNSAFE = str.maketrans({"/": "_", "\0": "_"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -31,11 +32,17 @@ def safe_name(raw: str) -> str:
     """`raw` as a safe name: itself where it is one already (so it is idempotent).
 
     `/` and NUL become `_`, as do all dots of `.` and `..`; a surrogate, which UTF-8 cannot hold, becomes U+FFFD; what
-    is too long is cut and marked by a hash of the whole, its extension kept. Different raw names may give one safe name.
+    is too long is cut and marked by a hash of the whole, its extension kept. Different raw names may give one name.
     """
-    if raw.isascii() and 0 < len(raw) <= NAME_MAX and "/" not in raw and "\0" not in raw:
-        return raw if raw not in {".", ".."} else "_" * len(raw)
-    name = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", raw.translate(_UNSAFE)) or "_"
+    if raw in _DOTS:
+        return "_" * len(raw) or "_"
+    if "/" not in raw and "\0" not in raw:
+        try:
+            if _size(raw) <= NAME_MAX:
+                return raw
+        except UnicodeEncodeError:
+            pass
+    name = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", raw.translate(_UNSAFE))
     return name if _size(name) <= NAME_MAX else _shortened(name, raw)
 
 
