@@ -270,7 +270,7 @@ class Fetcher:
     def _run(self, queue: _Queue, flight: Flight) -> None:
         try:
             self._pilot.fly(self, flight)
-        except Exception as error:  # noqa: BLE001 - the outermost guard of a thread
+        except Exception as error:
             log.exception("fetching %s/%s failed unexpectedly", flight.ref.archive, flight.ref.id)
             self.give_up(flight, PacificaFSError(f"an error in the program: {error!r}"))
         finally:

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.unit.content.content_fakes import MIB, FakeArchive, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.archive import Capabilities
 from pacifica_fs.content import files
 from pacifica_fs.content.evict import Candidate, choose
 from pacifica_fs.errors import NoSpace
+from tests.unit.content.content_fakes import MIB, FakeArchive, Stream, pattern, read_all, settle, until
 
 
 def on_disk(root: Path) -> int:

@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.content.content import Caching
 from pacifica_fs.errors import Corrupt
 from pacifica_fs.model import Digest
+from tests.unit.content.content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
 
 
 def wrong(data: bytes):

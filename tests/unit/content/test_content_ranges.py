@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from pacifica_fs.content.content import Caching
 from pacifica_fs.content.plan import FAR, JUMPS, Demand, Plan, plan, redirected
 from pacifica_fs.content.ranges import Ranges
 from pacifica_fs.errors import Corrupt
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: (pair[0], sum(pair))))
 

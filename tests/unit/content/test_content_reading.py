@@ -4,7 +4,6 @@ import ctypes
 import threading
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 from pacifica_fs.archive import Capabilities, Waiting
 from pacifica_fs.content.blob import HOLD
@@ -18,6 +17,7 @@ from pacifica_fs.errors import (
     Unreachable,
     WaitTimeout,
 )
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 
 @pytest.mark.parametrize("size", [1, 2, 4096, HOLD - 1, HOLD, HOLD + 1, MIB, 3 * MIB + 7])
