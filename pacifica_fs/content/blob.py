@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import Corrupt, PacificaFSError, TooBusy, WaitTimeout
+from ..errors import PacificaFSError, TooBusy, WaitTimeout
 from ..model import Digest
 from . import files
 from .files import BlobFile
@@ -296,11 +296,11 @@ class Blob:
             self.dead = error
             self._wake()
 
-    def spoilt(self) -> None:
+    def spoilt(self, error: PacificaFSError) -> None:
         """Kill because bytes handed out were wrong, or the file on disk changed; also what was verified."""
         with self._lock:
             self.verified = False
-            self.dead = Corrupt(f"{self.id}: the content that was read did not match its digest")
+            self.dead = error
             self._wake()
 
     def _wake(self) -> None:

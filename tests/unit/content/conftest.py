@@ -28,7 +28,9 @@ def make(tmp_path: Path, clock: Clock, archive: FakeArchive):
     ) -> Content:
         archives = archives or {archive.name: archive}
         policies = {name: ReadPolicy(read, read_wait) for name in archives}
-        content = Content(root or tmp_path / "content", limit, archives, policies, options.pop("clock", clock), **options)
+        content = Content(
+            root or tmp_path / "content", limit, archives, policies, options.pop("clock", clock), **options
+        )
         made.append(content)
         content.start()
         return content

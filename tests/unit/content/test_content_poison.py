@@ -280,5 +280,3 @@ def test_a_runaway_stream_is_cut(make, archive):
     archive.script = [endless]
     assert read_all(content, ref) == b"abc"
     assert content.state(ref) == "cached"
-
-
