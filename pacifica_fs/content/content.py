@@ -1,4 +1,7 @@
-"""The content store: bytes of archive files, fetched once, verified, kept below a limit, shared by all their readers."""
+"""The content store.
+
+Bytes of archive files, fetched once, verified, kept below a limit, shared by all their readers.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,8 @@ class ReadPolicy(msgspec.Struct, frozen=True):
 class Content:
     """What the mount reads files from. All methods may be called from any thread.
 
-    Of all that is here only a reader's reads wait for a server. `verify` and `adopt` may take as long as reading the file
-    does; `evict` and `adopt` may also wait for another process that evicts.
+    Of all that is here only a reader's reads wait for a server. `verify` and `adopt` may take as long as reading the
+    file does; `evict` and `adopt` may also wait for another process that evicts.
     """
 
     def __init__(
@@ -201,8 +204,8 @@ class Content:
     def downloads(self) -> list[dict[str, object]]:
         """All fetches queued, under way, or failed within the last minute, as JSON-able values.
 
-        `archive container file path` say what, `url state polls waiting_for since` (seconds since the epoch) where it is,
-        `bytes size attempts error readers waiting` how far it is and for whom.
+        `archive container file path` say what, `url state polls waiting_for since` (seconds since the epoch) where it
+        is, `bytes size attempts error readers waiting` how far it is and for whom.
         """
         return [flight.describe() for flight in self._fetcher.flights()]
 

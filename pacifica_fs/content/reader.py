@@ -32,8 +32,8 @@ class Desk(Protocol):
 class Reader:
     """An open file. Reads may come from several threads; none may come after or during `close`.
 
-    `caching` is how the kernel is to open it, `size` what `stat` must show while it is open. It has no `blob` if it is empty,
-    or known to be corrupt (`error`).
+    `caching` is how the kernel is to open it, `size` what `stat` must show while it is open. It has no `blob` if it is
+    empty, or known to be corrupt (`error`).
     """
 
     __slots__ = ("_desk", "blob", "caching", "closed", "error", "failures", "hasty_until", "ref", "size")

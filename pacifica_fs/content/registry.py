@@ -17,8 +17,9 @@ from .reader import Reader
 class Registry:
     """The blobs that are open, being filled, or partly there; at most one for a name.
 
-    All methods may be called from any thread. One lock guards everything here; it is held for bookkeeping only. It may be taken
-    with the room's or the fetcher's lock held, and a blob's lock within it; nothing else is called with it held.
+    All methods may be called from any thread. One lock guards everything here; it is held for bookkeeping only. It may
+    be taken with the room's or the fetcher's lock held, and a blob's lock within it; nothing else is called with it
+    held.
     """
 
     def __init__(self, clock: Clock) -> None:
