@@ -1,4 +1,7 @@
-"""The limit holds while the store fills; the least recently used goes first, never what is open; a full disk is an error."""
+"""The limit holds while the store fills; the least recently used goes first, never what is open.
+
+A full disk is an error.
+"""
 
 import errno
 import os

@@ -180,7 +180,7 @@ class History(RuleBasedStateMachine):
             with path.open("r+b") as stream:
                 byte = stream.read(1)
                 stream.seek(0)
-                stream.write(bytes([byte[0] ^ 255]))
+                stream.write(bytes([(byte or b"0")[0] ^ 255]))
         except FileNotFoundError:
             return  # just evicted
         for ref in self.refs:

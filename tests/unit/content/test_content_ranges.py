@@ -1,6 +1,7 @@
 """Sets of intervals, plans, and byte ranges of large files."""
 
 import threading
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ def test_ranges_are_a_set_of_bytes(intervals, start, end):
         model |= set(range(low, high))
         spans = list(ranges)
         assert {n for low, high in spans for n in range(low, high)} == model
-        assert all(one[1] < two[0] for one, two in zip(spans, spans[1:], strict=False)), "disjoint and joined"
+        assert all(one[1] < two[0] for one, two in pairwise(spans)), "disjoint and joined"
     assert ranges.total == len(model)
     assert ranges.end == max(model, default=-1) + 1
     assert ranges.covers(start, end) == (set(range(start, end)) <= model)

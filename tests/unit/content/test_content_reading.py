@@ -435,3 +435,22 @@ def test_another_validator_is_another_content(content, archive):
     assert reader.caching is Caching.FRESH, "the path's pages are of the old content"
     assert reader.read(3, 0) == b"new"
     reader.close()
+
+
+def test_status_values_can_be_shown(content, archive):
+    """Every wait has a reason in `status/downloads.json`."""
+    import json
+
+    archive.script = [Stream()]
+    reader = content.open(archive.add(b"abc"), "/a")
+    read = Background(lambda: reader.read(3, 0))
+    until(lambda: content.downloads() and content.downloads()[0]["waiting_for"])
+    (entry,) = json.loads(json.dumps(content.downloads()))
+    assert (entry["waiting_for"], entry["polls"], entry["waiting"]) == ("the test lets it wait", 1, 1)
+    usage = json.loads(json.dumps(content.usage()))
+    assert (usage["misses"], usage["hits"], usage["waiting"], usage["pinned"]) == (1, 0, 1, 1)
+    archive.contents.clear()
+    reader.close()
+    content.close()
+    with pytest.raises(Unreachable):
+        read.result()
