@@ -15,7 +15,8 @@ from .output import printable, remark
 from .outside import MountPoint, Outside
 from .snapshot import Upload
 
-SECONDS = 5.0
+READING = 3.0
+ENDING = 5.0
 HELP = """Unmount DIR; without DIR your only mount.
 
 Also clears away a mount whose daemon is gone ("Transport endpoint is not connected"). What was dropped and is not yet
@@ -56,13 +57,13 @@ def _settle(outside: Outside, mount: MountPoint, lazy: bool) -> None:
         places = config.places(config.load(snapshot.config_of(mount), outside.environ), outside.environ)
     except PacificaFSError:
         return
-    if not outside.settle(places.state / "spool", mount.path, SECONDS) and not lazy:
+    if not outside.settle(places.state / "spool", mount.path, ENDING) and not lazy:
         remark(f"the daemon of {mount.path} is still ending an upload; wait a moment before you mount again")
 
 
 def _unfinished(mount: MountPoint) -> list[Upload]:
     try:
-        return snapshot.from_mount(mount, 3).unfinished
+        return snapshot.from_mount(mount, READING).unfinished
     except (WaitTimeout, OSError, ValueError, PacificaFSError):
         # Somebody who wants to get rid of a mount that does not answer must not be kept from it.
         return []

@@ -101,7 +101,9 @@ class FakeMount:
 
     def bundle(self, archive, name, state, **fields):
         fields = {"id": f"id-{name}", "files": 1, "bytes": 10, "updated": "2027-01-15T08:00:00Z", **fields}
-        self.write(f"uploads/{archive}/{name}/status.json", {"archive": archive, "name": name, "state": state, **fields})
+        self.write(
+            f"uploads/{archive}/{name}/status.json", {"archive": archive, "name": name, "state": state, **fields}
+        )
 
 
 @pytest.fixture

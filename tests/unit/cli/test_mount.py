@@ -53,7 +53,9 @@ def test_a_bad_configuration_is_one_sentence(run, tmp_path, foreground):
     assert result.stderr == f"pacifica-fs: {bad}: [drop]: unknown key 'quit'; did you mean 'quiet'?\n"
 
 
-@pytest.mark.parametrize("content", ["[drop", "[archives.x]\nkind = 3\n", '[cache]\nlimit = "many"\n', "[archives.drop]\n"])
+@pytest.mark.parametrize(
+    "content", ["[drop", "[archives.x]\nkind = 3\n", '[cache]\nlimit = "many"\n', "[archives.drop]\n"]
+)
 def test_no_configuration_makes_a_traceback(run, tmp_path, content):
     bad = tmp_path / "bad.toml"
     bad.write_text(content)
@@ -101,7 +103,9 @@ def test_an_unforeseen_os_error_is_one_sentence(run, outside, tmp_path):
     assert (result.exit_code, result.stderr) == (1, "pacifica-fs: /x: Too many open files\n")
 
 
-@pytest.mark.parametrize("words", [("mount",), ("mount", "--nonsense", "x"), ("fly",), ("wait", "--timeout", "soon", "x")])
+@pytest.mark.parametrize(
+    "words", [("mount",), ("mount", "--nonsense", "x"), ("fly",), ("wait", "--timeout", "soon", "x")]
+)
 def test_bad_usage(run, words):
     assert run(*words).exit_code == 2
 
