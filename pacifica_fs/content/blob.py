@@ -86,7 +86,7 @@ class Blob:
         self.flight: Flight | None = None
         self._ranges = Ranges()
         self._jumps = 0
-        self._most_jumps = JUMPS - 1 if sparse else JUMPS
+        self._most_jumps = 1 if sparse else JUMPS
         self._hasher = digest.hasher() if digest else None
         self._hashed = 0
         self._lock = threading.Lock()

@@ -111,12 +111,15 @@ class FetchPilot:
         """Take in one stream; True if it came to its own end, False if it was left before."""
         blob = flight.blob
         arrivals = self._archives[flight.ref.archive].open([flight.ref], start=plan.start, attempt=attempt)
+        position = plan.start
         try:
             for arrival in arrivals:
                 fetcher.check(flight)
                 if isinstance(arrival, Waiting):
                     flight.note(arrival)
                     fetcher.park(flight)
+                    if blob.redirected(position):
+                        return False
                     continue
                 fetcher.enter(flight)
                 position = arrival.offset + len(memoryview(arrival.data).cast("B"))

@@ -69,6 +69,7 @@ class SpoolBundle:
         self.scheduled = False
         self.urgent = False
         self.passed = False
+        self.busy = False
         self.retry_at = 0.0
         # What only the status shows.
         self.sent = 0

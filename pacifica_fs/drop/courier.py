@@ -49,6 +49,9 @@ class Courier:
     def step(self) -> float | None:
         """Do what is due; when to look again."""
         lane = self._lane
+        for bundle in lane.bundles(State.SENDING):
+            # Nobody is sending it: noting how that ended failed (a full disk).
+            resumed(bundle, lane.clock.now())
         for bundle in lane.bundles(State.DONE):
             if not bundle.journal.cleared:
                 self._clear(bundle)
@@ -66,7 +69,12 @@ class Courier:
         if not any(bundle.journal.id not in self._stuck() for bundle in lane.bundles(State.INGESTING)):
             for bundle in lane.bundles(State.CHECKING):
                 if bundle.passed and not lane.stopping.is_set():
-                    self._send(bundle)
+                    bundle.busy = True
+                    try:
+                        bundle.passed = False
+                        self._send(bundle)
+                    finally:
+                        bundle.busy = False
                     return 0.0
         return max(0.0, min(due) - lane.clock.monotonic()) if due else None
 
@@ -79,7 +87,6 @@ class Courier:
 
     def _send(self, bundle: SpoolBundle) -> None:
         lane = self._lane
-        bundle.passed = False
         generation = bundle.generation
         value = lane.bundle(bundle)
         if bundle.journal.ended_before:

@@ -6,7 +6,6 @@ an effect and is done directly. Descriptors and paths are those of the operating
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from ..model import Bundle, FileRef, Ticket
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_WAIT_BEFORE_WRITE_WAIT_AFTER = 7
 _ERRORS: dict[int, type[errors.PacificaFSError]] = {
     errno.ENOENT: errors.NotFound,
     errno.EEXIST: errors.Exists,
@@ -61,11 +59,6 @@ def translating(function: Callable[P, R]) -> Callable[P, R]:
 class Disk:
     """The real disk. Every method may be called from any thread and raises OSError."""
 
-    def __init__(self) -> None:
-        self._sync_range = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)
-        if self._sync_range is not None:
-            self._sync_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         """A descriptor; never through a symbolic link."""
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -80,14 +73,6 @@ class Disk:
     def truncate(self, fd: int, size: int) -> None:
         """Set the size."""
         os.ftruncate(fd, size)
-
-    def settle(self, fd: int) -> None:
-        """Have the data written out, so that no later change of the inode reaches the disk before it.
-
-        Not durable by itself: an fsync must follow, and then costs no more than it would have alone.
-        """
-        if self._sync_range is None or self._sync_range(fd, 0, 0, _WAIT_BEFORE_WRITE_WAIT_AFTER) != 0:
-            os.fdatasync(fd)
 
     def fsync(self, fd: int) -> None:
         """Data and attributes are durable when it returns."""

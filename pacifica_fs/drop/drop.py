@@ -20,11 +20,12 @@ from .bundle import SpoolBundle
 from .closed import ClosedFolder
 from .courier import Courier, again, resumed
 from .disk import Disk
-from .folder import ArchiveFolder, DropRoot, Site
+from .folder import ArchiveFolder, DropRoot
 from .journal import Journal, load
 from .lane import Checker, Clerk, Lane, hold_unclosed
 from .room import Room
-from .spool import Spool, unclosed
+from .spool import Spool, unclosed, unmark
+from .stack import Site
 from .states import State
 from .upload import Upload, upload
 from .worker import Worker
@@ -85,8 +86,10 @@ class Drop:
             return
         self._spool.recover()
         for bundle in self._spool.bundles.values():
-            if bundle.journal.state in (State.OPEN, State.SEALED) and (paths := unclosed(bundle)):
+            if bundle.journal.state == State.OPEN and (paths := unclosed(bundle)):
                 hold_unclosed(bundle, paths)
+            elif bundle.journal.state in (State.SEALED, State.CHECKING):
+                unmark(bundle)
             resumed(bundle, self._clock.now())
         room = Room(self._root, self._settings.limit, self._settings.min_free, self._clock)
         folders: dict[str, Directory] = {}

@@ -179,6 +179,11 @@ class Checker:
                             bundle.transition(Event.RETRY)
                 else:
                     due.append(at)
+        for bundle in lane.bundles(State.CHECKING):
+            # Nobody works on it: noting the verdict failed (a full disk), so it is made again.
+            with bundle.lock:
+                if bundle.journal.state == State.CHECKING and not bundle.passed and not bundle.busy:
+                    bundle.transition(Event.INTERRUPTED)
         for bundle in lane.bundles(State.SEALED):
             if lane.stopping.is_set():
                 return None

@@ -205,7 +205,6 @@ class Spool:
         path = self.root / "format"
         place = self.root / "bundles"
         if not path.exists() and not place.exists():
-            self.disk.mkdir(str(place))
             self.disk.replace(str(path), FORMAT.encode() + b"\n")
         found = path.read_text().strip() if path.exists() else "nothing"
         if not place.exists() and found == FORMAT:
@@ -256,3 +255,9 @@ def unclosed(bundle: SpoolBundle) -> tuple[str, ...]:
         for path, state in walk(bundle.files)
         if state.st_mode & MARK and (state.st_mode & 0o170000) == 0o100000 and state.st_ino not in opened
     )
+
+
+def unmark(bundle: SpoolBundle) -> None:
+    """Clear marks that a power cut brought back: the journal of a sealed bundle says that every file was closed."""
+    for path in unclosed(bundle):
+        bundle.disk.chmod(bundle.real(path), os.lstat(bundle.real(path)).st_mode & 0o777)

@@ -16,6 +16,7 @@ import logging
 import operator
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,7 @@ def _load() -> Any:
 
 
 fuse = _load()
+_thread = threading.local()
 log = logging.getLogger(__name__)
 libc = ctypes.CDLL(None, use_errno=True)
 libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
@@ -127,12 +129,17 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             raw_fi=True,
             foreground=True,
             max_threads=THREADS,
-            max_idle_threads=10,
+            max_idle_threads=THREADS,
             **options,
         )
 
     def _wrapper(self, func: Any, *args: Any, **kwargs: Any) -> int:
         """The outermost guard of every request."""
+        if not getattr(_thread, "kept", False):
+            # libfuse's threads are foreign to Python, which would make and destroy a thread state (and map and unmap
+            # its stack) for every request. One more reference keeps it; no thread of ours ever ends (max_idle_threads).
+            ctypes.pythonapi.PyGILState_Ensure()
+            _thread.kept = True
         self._counts[func.__name__] += 1
         try:
             return func(*args) or 0

@@ -182,7 +182,14 @@ class Operations:
 
     def open(self, path: str, flags: int) -> int:
         """Open by path; the number of an open file. Answers at once: content is fetched when it is read."""
-        node = self.resolve(path)
+        try:
+            node = self.resolve(path)
+        except NotFound:
+            # The kernel believes a name for a second. One that went away by itself (`.commit`) and is made anew in that
+            # time arrives here as an open without O_CREAT.
+            if not flags & (os.O_WRONLY | os.O_RDWR):
+                raise
+            return self.create(path, flags, self.look.file_mode)
         if hasattr(node, "lookup"):
             raise IsADirectory(path)
         opener = getattr(node, "open", None)

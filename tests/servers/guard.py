@@ -69,9 +69,10 @@ class Guard:
 
     def _tell(self, *words: object) -> None:
         with self._lock:
-            assert self._process.stdin
-            self._process.stdin.write(json.dumps(words) + "\n")
-            self._process.stdin.flush()
+            pipe = self._process.stdin
+            if pipe and not pipe.closed:
+                pipe.write(json.dumps(words) + "\n")
+                pipe.flush()
 
 
 def start_time(pid: int) -> str:
@@ -103,20 +104,25 @@ def mounts_below(path: str) -> list[tuple[str, str]]:
 
 
 def detach(path: str) -> None:
-    """Take every FUSE mount at or below `path` away: lazily, then by aborting its own connection; never waits on it."""
+    """Take every FUSE mount at or below `path` away; never waits for the daemon.
+
+    The connection is aborted while the mount is still listed: its number, once free, soon belongs to somebody else's.
+    """
     for point, device in mounts_below(path):
+        abort(device)
         for command in (["umount", "-l", point], ["fusermount3", "-uzq", point]):
             try:
-                done = subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+                if subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0:
+                    break
             except (OSError, subprocess.TimeoutExpired):
-                done = False
-            if done:
-                break
-        abort(device)
+                pass
 
 
 def abort(device: str) -> bool:
-    """Abort the FUSE connection of `major:minor`: whoever waits for it gets an error. False if there is none."""
+    """Abort the FUSE connection of `major:minor`: whoever waits for it gets an error.
+
+    False if there is none, or where the kernel's control files are not mounted (in containers).
+    """
     try:
         Path(f"/sys/fs/fuse/connections/{device.partition(':')[2]}/abort").write_text("1")
     except OSError:

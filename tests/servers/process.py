@@ -124,10 +124,28 @@ class Process:
     def stop(self, timeout: float = 10) -> None:
         """Ask it to end and wait; killed after `timeout` seconds."""
         self.interrupt()
+        self.join(timeout)
+        self.kill()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it and all of its group."""
+        popen = self._popen
+        if popen is not None and popen.returncode is None:
+            try:
+                os.killpg(popen.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def join(self, timeout: float) -> int | None:
+        """Wait until it ends by itself: its exit code (negative: the signal), or None if it still runs."""
         end = time.monotonic() + timeout
         while self.alive() and time.monotonic() < end:
             time.sleep(0.01)
+        if self._popen is None or self.alive():
+            return None
+        popen = self._popen
         self.kill()
+        return popen.returncode
 
     def kill(self) -> None:
         """End it and all of its group at once. Nothing of it runs when this returns."""

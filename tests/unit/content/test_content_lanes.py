@@ -2,7 +2,7 @@
 
 import threading
 
-from content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 from pacifica_fs.archive import Capabilities, Data, Waiting
 

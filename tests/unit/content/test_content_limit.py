@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from content_fakes import MIB, FakeArchive, Stream, pattern, read_all, settle, until
+from tests.unit.content.content_fakes import MIB, FakeArchive, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.archive import Capabilities
 from pacifica_fs.content import files

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
+from tests.unit.content.content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.content.content import Caching
 from pacifica_fs.errors import Corrupt
@@ -280,5 +280,3 @@ def test_a_runaway_stream_is_cut(make, archive):
     archive.script = [endless]
     assert read_all(content, ref) == b"abc"
     assert content.state(ref) == "cached"
-
-

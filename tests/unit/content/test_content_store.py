@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.content.content import Caching
 from pacifica_fs.errors import ConfigError
@@ -158,7 +158,7 @@ def test_a_fetch_that_another_process_finished_first_asks_no_server(make, archiv
 OTHER = """
 import sys, threading
 sys.path.insert(0, sys.argv[2])
-from content_fakes import FakeArchive, pattern, read_all, settle
+from tests.unit.content.content_fakes import FakeArchive, pattern, read_all, settle
 from pacifica_fs.clock import SystemClock
 from pacifica_fs.content.content import Content, ReadPolicy
 from pathlib import Path

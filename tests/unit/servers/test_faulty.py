@@ -72,6 +72,7 @@ class Service(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server.handle_error = lambda *_: None
     server.seen = []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
