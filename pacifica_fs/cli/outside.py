@@ -37,6 +37,9 @@ class Outside(Protocol):
     def unmount(self, path: Path, lazy: bool) -> None:
         """Unmount; PacificaFSError says why not."""
 
+    def settle(self, spool: Path, path: Path, seconds: float) -> bool:
+        """Wait until the daemon of the mount that was at `path` has let go of `spool`; False if it has not in time."""
+
     def uploads(self, spool: Path) -> Sequence[Mapping[str, Any]]:
         """The bundles of a spool from its journals, with the fields of `status.json`."""
 

@@ -48,6 +48,20 @@ class Rooms:
 
         mounts.unmount(path, lazy)
 
+    def settle(self, spool: Path, path: Path, seconds: float) -> bool:
+        """Wait for the daemon that the spool's lock names for `path`."""
+        try:
+            owner = msgspec.json.decode((spool / "lock").read_bytes())
+            pid, mount = int(owner["pid"]), str(owner["mount"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
+        until = self.clock.monotonic() + seconds
+        while mount == str(path) and _alive(pid):
+            if self.clock.monotonic() >= until:
+                return False
+            self.clock.sleep(0.02)
+        return True
+
     def uploads(self, spool: Path) -> Sequence[Mapping[str, Any]]:
         """The bundles of a spool."""
         from ..drop.drop import read_uploads
@@ -88,8 +102,7 @@ class Rooms:
             file_mode=files,
             dir_mode=folders,
         )
-        owner = f"{mountpoint}, process {os.getpid()}"
-        App.build(config, places, self.clock, self.environ, tail=tail, owner=owner).serve(
+        App.build(config, places, self.clock, self.environ, tail=tail, owner=str(mountpoint)).serve(
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)
         )
 
@@ -160,6 +173,16 @@ def health(archive: str, kind: str, found: Health, uploads: bool) -> list[Findin
 def _finding(sidecar: Path, problem: Problem) -> Finding:
     path = f"{problem.path}: " if problem.path and problem.path != sidecar.name else ""
     return findings.wrong(str(sidecar), f"{path}{problem.what}", problem.remedy)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .. import config
 from ..errors import PacificaFSError, WaitTimeout
 from . import find, snapshot
 from .codes import Exit, Failed
@@ -14,6 +15,8 @@ from .output import printable, remark
 from .outside import MountPoint, Outside
 from .snapshot import Upload
 
+READING = 3.0
+ENDING = 5.0
 HELP = """Unmount DIR; without DIR your only mount.
 
 Also clears away a mount whose daemon is gone ("Transport endpoint is not connected"). What was dropped and is not yet
@@ -41,15 +44,26 @@ def command(outside: Outside, lazy: bool, dir: Path | None) -> Exit:
         raise Failed(f"{dir} is inside the mount {mount.path}; give that", Exit.USAGE)
     waiting = _unfinished(mount)
     outside.unmount(mount.path, lazy)
+    _settle(outside, mount, lazy)
     for upload in waiting:
         name = printable(full(upload))
         remark(f"not yet ingested, kept in the spool: {name} ({upload.get('state')}); it goes on at the next mount")
     return Exit.OK
 
 
+def _settle(outside: Outside, mount: MountPoint, lazy: bool) -> None:
+    """Let the daemon end, so that whoever mounts again at once gets the spool."""
+    try:
+        places = config.places(config.load(snapshot.config_of(mount), outside.environ), outside.environ)
+    except PacificaFSError:
+        return
+    if not outside.settle(places.state / "spool", mount.path, ENDING) and not lazy:
+        remark(f"the daemon of {mount.path} is still ending an upload; wait a moment before you mount again")
+
+
 def _unfinished(mount: MountPoint) -> list[Upload]:
     try:
-        return snapshot.from_mount(mount, 3).unfinished
+        return snapshot.from_mount(mount, READING).unfinished
     except (WaitTimeout, OSError, ValueError, PacificaFSError):
         # Somebody who wants to get rid of a mount that does not answer must not be kept from it.
         return []
