@@ -191,7 +191,7 @@ class Drop:
         files = size = None
         if journal.revisable and not journal.files:
             files, size = _count(bundle.files)
-        if journal.archive not in self._targets:
+        if journal.archive not in self.targets:
             words = f"the archive {journal.archive}, which is not configured any more"
             return upload(journal, files=files, size=size, waiting_for="" if journal.state == State.DONE else words)
         live = journal.state in (State.OPEN, State.INGESTING, State.UNCONFIRMED)
