@@ -43,7 +43,9 @@ RECENT = 5
     "-w", "--watch", is_flag=True, help="Again and again until Ctrl-C; where it is no terminal, at each change."
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="All uploads, also those long done.")
-@click.option("-m", "--mount", "dir", type=click.Path(path_type=Path), metavar="DIR", help="Which mount, if several.")
+@click.option(
+    "-m", "--mount", "dir", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="Which, if several."
+)
 @click.option(
     "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
 )

@@ -46,7 +46,9 @@ class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 @click.command("wait", help=HELP, short_help="Wait until a bundle is ingested or needs somebody.")
 @click.option("-t", "--timeout", type=_Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
-@click.option("-m", "--mount", "dir", type=click.Path(path_type=Path), metavar="DIR", help="Which mount, if several.")
+@click.option(
+    "-m", "--mount", "dir", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="Which, if several."
+)
 @click.option(
     "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
 )

@@ -124,8 +124,8 @@ def serve(
     """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
 
     `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
-    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks; `spare` is
-    for `df`. MountError if it cannot be mounted.
+    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks; `spare`
+    is for `df`. MountError if it cannot be mounted.
     """
     prepare(mountpoint, options)
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
