@@ -1,4 +1,4 @@
-"""No read is short, none answers EAGAIN, and no bad page outlives what was wrong (a program takes either for the end)."""
+"""No read is short, none answers EAGAIN (programs take both for the end), and no bad page outlives what was wrong."""
 
 import errno
 import os

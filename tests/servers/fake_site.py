@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import itertools
 import json
 import random
 import socket
@@ -181,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     site: FakeSite
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815
@@ -345,7 +346,7 @@ class _Cut(Exception):
 
 def _steps(file: File, size: int) -> Iterator[tuple[int, int]]:
     edges = sorted({*range(0, size, STEP), size, *({min(file.stop_at, size)} if file.stop_at is not None else ())})
-    yield from zip(edges, edges[1:], strict=False)
+    yield from itertools.pairwise(edges)
     if file.stop_at is not None and file.stop_at >= size:
         yield file.stop_at, file.stop_at
 
