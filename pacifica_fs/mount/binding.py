@@ -140,7 +140,7 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             # its stack) for every request. One more reference keeps it; no thread of ours ever ends (max_idle_threads).
             ctypes.pythonapi.PyGILState_Ensure()
             _thread.kept = True
-        self._counts[func.__name__] += 1
+        self._counts[func.__name__.removesuffix("_fuse_3")] += 1
         try:
             return func(*args) or 0
         except (PacificaFSError, OSError) as error:
