@@ -49,7 +49,7 @@ def test_a_site_that_is_out_of_reach_when_it_is_mounted(mounted, site, way):
         lambda: os.stat(folder / "transactions/7"),
         lambda: os.stat(folder / "transactions/7.json"),
         lambda: os.listdir(folder / "transactions/7"),
-        lambda: open(folder / "transactions/7/file"),
+        lambda: os.open(folder / "transactions/7/file", os.O_RDONLY),
         lambda: os.stat(folder / "recent/7"),
     ):
         code, took = failed(work)

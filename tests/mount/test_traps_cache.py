@@ -118,8 +118,8 @@ def test_o_direct_of_a_file_that_is_arriving(mounted, fake_site, tmp_path):
 def test_every_changing_request_outside_the_drop_is_refused(filled):
     folder = filled.path / "site/transactions/7"
     attempts = {
-        "create": lambda: open(folder / "new", "w"),
-        "write": lambda: open(folder / "small", "r+b"),
+        "create": lambda: (folder / "new").touch(),
+        "write": lambda: os.open(folder / "small", os.O_RDWR),
         "truncate": lambda: os.truncate(folder / "small", 0),
         "unlink": lambda: os.unlink(folder / "small"),
         "mkdir": lambda: os.mkdir(folder / "new"),
@@ -134,7 +134,7 @@ def test_every_changing_request_outside_the_drop_is_refused(filled):
         "setxattr": lambda: os.setxattr(folder / "small", "user.x", b"1"),
         "removexattr": lambda: os.removexattr(folder / "small", "user.pacifica.id"),
         "top": lambda: os.mkdir(filled.path / "new"),
-        "status": lambda: open(filled.path / "status/log", "w"),
+        "status": lambda: os.open(filled.path / "status/log", os.O_WRONLY),
     }
     found = {}
     for name, attempt in attempts.items():
