@@ -51,7 +51,7 @@ def first_byte(bench: Bench) -> Iterator[Result]:
             mount.start()
             path = _path(mount, row)
             warm(path)
-            ours.append(timed(lambda path=path: _first(path)))  # type: ignore[misc]
+            ours.append(timed(lambda path=path: _first(path)))
     yield Result(f"first byte of {bench.big >> 20} MiB through a cart", "s", ours, BARE, bare, goal=1.3)
 
 
@@ -65,7 +65,7 @@ def interface(bench: Bench) -> Iterator[Result]:
             warm(path)
             url = f"{bench.site.archive_interface}/{row['_id']}"
             seconds = timed(path.read_bytes)
-            peer = timed(lambda url=url: bench.client.call("GET", url, 200))  # type: ignore[misc]
+            peer = timed(lambda url=url: bench.client.call("GET", url, 200))
             if number:
                 ours.append(seconds * 1000)
                 bare.append(peer * 1000)

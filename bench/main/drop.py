@@ -32,11 +32,11 @@ def cp(bench: Bench) -> Iterator[Result]:
     with bench.mount(bench.local_tables()) as mount:
         for i in range(bench.rounds):
             target = bench.folder / "copy"
-            ours.append(timed(lambda i=i: run("cp", "-r", source, mount.path / "drop" / "here" / f"small{i}")))  # type: ignore[misc]
-            each.append(timed(lambda target=target: run(sys.executable, "-c", _COPY_AND_FSYNC, source, target)))  # type: ignore[misc]
+            ours.append(timed(lambda i=i: run("cp", "-r", source, mount.path / "drop" / "here" / f"small{i}")))
+            each.append(timed(lambda target=target: run(sys.executable, "-c", _COPY_AND_FSYNC, source, target)))
             shutil.rmtree(target)
 
-            def copy_then_sync(target=target) -> None:  # type: ignore[no-untyped-def]
+            def copy_then_sync(target=target) -> None:
                 run("cp", "-r", source, target)
                 run("sync", *sorted(target.iterdir()))
 

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.mount.harness import Mount
+
 from ..bench import MIB, Bench, drop, timed, warm
 from ..result import Result
 
@@ -48,14 +50,14 @@ def first(bench: Bench) -> Iterator[Result]:
     yield Result(f"first read of a complete blob of {size}: time", "s", ours, "ext4", direct)
 
 
-def _ingested(bench: Bench, mount: object, size: int) -> tuple[Path, Path]:
+def _ingested(bench: Bench, mount: Mount, size: int) -> tuple[Path, Path]:
     """A file on disk, and the same file in the archive."""
     folder = bench.folder / "reread"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     source = bench.file("reread/file.bin", size)
     bench.say(f"putting {size >> 20} MiB into the local archive")
-    transaction = drop(mount, "here", f"reread{size}", folder, bench.sidecar())  # type: ignore[arg-type]
+    transaction = drop(mount, "here", f"reread{size}", folder, bench.sidecar())
     return source, Path(transaction) / "file.bin"
 
 

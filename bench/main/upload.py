@@ -25,7 +25,7 @@ def upload(bench: Bench) -> Iterator[Result]:
             bench.say(f"upload: round {number + 1} of {bench.rounds}")
             target = mount.path / "drop" / "site" / f"bundle{number}"
             stamp(source, 3 * number)
-            copied = timed(lambda target=target: run("cp", "-r", folder, target))  # type: ignore[misc]
+            copied = timed(lambda target=target: run("cp", "-r", folder, target))
             (target / "metadata.json").write_text(bench.sidecar())
             begun = time.perf_counter()
             touch(target / ".commit")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import Corrupt, PacificaFSError, TooBusy, WaitTimeout
+from ..errors import PacificaFSError, TooBusy, WaitTimeout
 from ..model import Digest
 from . import files
 from .files import BlobFile
@@ -55,9 +56,9 @@ class _Waiter:
 class Blob:
     """Bytes of one file on disk, and who waits for which of them.
 
-    One thread (the fetch) calls `write`, `settle` and `reset`; any thread the rest. The lock is held for bookkeeping only, never
-    during I/O. Of unverified content nothing in the last `hold` bytes is handed out, so that a program that reads from start
-    to end cannot succeed with wrong bytes.
+    One thread (the fetch) calls `write`, `settle` and `reset`; any thread the rest. The lock is held for bookkeeping
+    only, never during I/O. Of unverified content nothing in the last `hold` bytes is handed out, so that a program that
+    reads from start to end cannot succeed with wrong bytes.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Blob:
         self._ranges = Ranges()
         self._jumps = 0
         self._most_jumps = 1 if sparse else JUMPS
-        self._hasher = digest.hasher() if digest else None
+        self._hasher: hashlib._Hash | None = None  # made by the first write
         self._hashed = 0
         self._lock = threading.Lock()
         self._waiters: list[_Waiter] = []
@@ -132,9 +133,9 @@ class Blob:
     ) -> None:
         """Return once `[start, end)` may be read.
 
-        `remaining` gives the seconds to the deadline; `fetch` makes sure that somebody fills the blob (True: even if that was given
-        up before). Raises WaitTimeout at the
-        deadline or if `interrupted()`, and the fetch's error once it has given up.
+        `remaining` gives the seconds to the deadline; `fetch` makes sure that somebody fills the blob (True: even if
+        that was given up before). Raises WaitTimeout at the deadline or if `interrupted()`, and the fetch's error once
+        it has given up.
         """
         with self._lock:
             waiter = _Waiter(self._demand(start, end), threading.Condition(self._lock))
@@ -226,6 +227,8 @@ class Blob:
                     if not waiter.demand.whole and self._ranges.covers(waiter.demand.start, waiter.demand.end):
                         waiter.ready.notify()
             new += stop - start
+        if self._hasher is None and self.digest is not None:
+            self._hasher = self.digest.hasher()
         if self._hasher is not None and offset == self._hashed and new == len(view):
             self._hasher.update(view)
             self._hashed = end
@@ -274,7 +277,7 @@ class Blob:
                 return False
             self._ranges.clear()
             self.present = 0
-        self._hasher = self.digest.hasher() if self.digest else None
+        self._hasher = None
         self._hashed = 0
         if self.file is not None:
             os.ftruncate(self.file.fd, 0)
@@ -296,11 +299,11 @@ class Blob:
             self.dead = error
             self._wake()
 
-    def spoilt(self) -> None:
+    def spoilt(self, error: PacificaFSError) -> None:
         """Kill because bytes handed out were wrong, or the file on disk changed; also what was verified."""
         with self._lock:
             self.verified = False
-            self.dead = Corrupt(f"{self.id}: the content that was read did not match its digest")
+            self.dead = error
             self._wake()
 
     def _wake(self) -> None:

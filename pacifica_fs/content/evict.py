@@ -8,7 +8,10 @@ import msgspec
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One blob on this disk: `size` in bytes as it counts against the limit, `used` the last use, seconds since the epoch."""
+    """One blob on this disk.
+
+    `size` in bytes as it counts against the limit, `used` the last use, seconds since the epoch.
+    """
 
     name: str
     size: int

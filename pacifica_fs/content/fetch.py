@@ -86,8 +86,8 @@ def startable(
 ) -> list[Flight]:
     """Which of the queued flights start now: those that somebody waits for first, then in their order.
 
-    A flight that only stages or stalls holds no stream, so one stuck cart never keeps another file back; but files that nobody waits
-    for yet are staged `parallel` at a time.
+    A flight that only stages or stalls holds no stream, so one stuck cart never keeps another file back; but files that
+    nobody waits for yet are staged `parallel` at a time.
     """
     running = list(running)
     streams = parallel - resuming - sum(flight.active(now) for flight in running)
@@ -120,7 +120,10 @@ class _Queue:
 
 
 class Fetcher:
-    """Starts flights, at most one for a blob. All methods may be called from any thread; none waits but `enter` and `stop`."""
+    """Starts flights, at most one for a blob. All methods may be called from any thread.
+
+    None waits but `enter` and `stop`.
+    """
 
     def __init__(
         self, archives: Mapping[str, Archive], clock: Clock, pilot: Pilot, landed: Callable[[Flight], None]
@@ -142,7 +145,10 @@ class Fetcher:
         self.tick()
 
     def ensure(self, blob: Blob, ref: FileRef, anew: bool = True) -> None:
-        """Somebody wants the blob: see that a flight fills it, or will, by the way of `ref`; also `anew` after one gave up."""
+        """Somebody wants the blob: see that a flight fills it, or will, by the way of `ref`.
+
+        Also `anew` after one gave up.
+        """
         with self._lock:
             if self._stopped or blob.verified or blob.dead is not None:
                 return
@@ -270,7 +276,7 @@ class Fetcher:
     def _run(self, queue: _Queue, flight: Flight) -> None:
         try:
             self._pilot.fly(self, flight)
-        except Exception as error:  # noqa: BLE001 - the outermost guard of a thread
+        except Exception as error:  # the outermost guard of a thread
             log.exception("fetching %s/%s failed unexpectedly", flight.ref.archive, flight.ref.id)
             self.give_up(flight, PacificaFSError(f"an error in the program: {error!r}"))
         finally:

@@ -15,7 +15,10 @@ from ..model import Digest
 
 
 class BlobFile:
-    """An open file of the store. Its blob closes it once nobody reads or fills it: a number given anew must never be used."""
+    """An open file of the store. Its blob closes it once nobody reads or fills it.
+
+    A number given anew must never be used.
+    """
 
     __slots__ = ("fd", "path")
 

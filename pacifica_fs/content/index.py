@@ -16,7 +16,10 @@ _TICK_NS = 50_000_000
 
 
 class Index:
-    """Names, sizes and last uses below `complete/`. All methods may be called from any thread; only `refresh` reads folders."""
+    """Names, sizes and last uses below `complete/`. All methods may be called from any thread.
+
+    Only `refresh` reads folders.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -63,7 +66,7 @@ class Index:
         return folder.get(name) if folder is not None else None
 
     def sizes(self, key: str) -> list[int]:
-        """The sizes under which content of this key is known (more than one only where an archive claims a wrong one)."""
+        """The sizes under which content of this key is known; several only where an archive claims a wrong one."""
         with self._lock:
             names = [name for name in self._folders.get(keys.folder(key), {}) if name.startswith(key + ".")]
         return [keys.split(name)[1] for name in names]

@@ -25,7 +25,7 @@ def _started(pid: int) -> str:
 
 
 class Owner:
-    """`partial/<pid>-<start>-…/` with a `lock` that is held as long as the process lives, and `reserved` for all to read.
+    """`partial/PID-START-…/`: a `lock` that is held as long as the process lives, and `reserved` for all to read.
 
     The lock, not the number, says who is alive: numbers are reused, and a cache may be shared between pid namespaces.
     """

@@ -18,9 +18,10 @@ class Caching(enum.Enum):
 class Pages:
     """Remembers which content each path's page cache was filled from. Not thread-safe; no I/O.
 
-    The kernel has one page cache for each path. Pages that were filled from bytes that turned out wrong, or that were thrown away
-    before anybody could check them, would outlive the good content fetched later. So every content has a *generation*:
-    `spoil` begins a new one, and a path whose pages are of another generation is opened once without keep_cache.
+    The kernel has one page cache for each path. Pages that were filled from bytes that turned out wrong, or that were
+    thrown away before anybody could check them, would outlive the good content fetched later. So every content has a
+    *generation*: `spoil` begins a new one, and a path whose pages are of another generation is opened once without
+    keep_cache.
 
     Memory is bounded: at most `limit` paths and spoiled contents are remembered; forgetting errs towards FRESH.
     """

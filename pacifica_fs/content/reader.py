@@ -32,14 +32,15 @@ class Desk(Protocol):
 class Reader:
     """An open file. Reads may come from several threads; none may come after or during `close`.
 
-    `caching` is how the kernel is to open it, `size` what `stat` must show while it is open.
+    `caching` is how the kernel is to open it, `size` what `stat` must show while it is open. It has no `blob` if it is
+    empty, or known to be corrupt (`error`).
     """
 
-    __slots__ = ("_blob", "_desk", "caching", "closed", "error", "failures", "hasty_until", "ref", "size")
+    __slots__ = ("_desk", "blob", "caching", "closed", "error", "failures", "hasty_until", "ref", "size")
 
-    def __init__(self, desk: Desk, ref: FileRef, blob: Blob | None, size: int) -> None:
+    def __init__(self, desk: Desk, ref: FileRef, size: int) -> None:
         self._desk = desk
-        self._blob = blob
+        self.blob: Blob | None = None
         self.ref = ref
         self.size = size
         self.caching = Caching.KEEP
@@ -49,17 +50,12 @@ class Reader:
         self.closed = False
 
     @property
-    def blob(self) -> Blob | None:
-        """What it reads from; None for an empty file or one that is known to be corrupt."""
-        return self._blob
-
-    @property
     def fd(self) -> int:
-        """A descriptor that holds the whole verified content, valid until `close`, else -1; to be asked before each read.
+        """A descriptor that holds the whole verified content, valid until `close`, else -1; ask before each read.
 
         Whoever reads it directly must call `read_into` instead of giving a short answer.
         """
-        blob = self._blob
+        blob = self.blob
         if blob is None or not blob.verified or self.error is not None or blob.file is None:
             return -1
         return blob.file.fd
@@ -106,7 +102,7 @@ class Reader:
 
     def _ready(self, size: int, offset: int, interrupted: Callable[[], bool] | None) -> int:
         self._check()
-        blob = self._blob
+        blob = self.blob
         assert blob is not None, "a reader without a blob is empty or has an error"
         if not blob.grant(self, offset, offset + size):
             self._desk.wait(self, offset, offset + size, interrupted)
@@ -117,6 +113,6 @@ class Reader:
         return blob.file.fd
 
     def _damaged(self) -> None:
-        assert self._blob is not None
-        self._desk.damaged(self._blob)
+        assert self.blob is not None
+        self._desk.damaged(self.blob)
         self._check()

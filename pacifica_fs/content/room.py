@@ -64,8 +64,8 @@ class Room:
     def take(self, size: int, needed: bool) -> None:
         """Account for `size` bytes about to be written; evicts first.
 
-        NoSpace if they do not fit and are not `needed`. What a reader waits for is needed: a file larger than the whole limit must
-        still be readable, and what is open cannot go.
+        NoSpace if they do not fit and are not `needed`. What a reader waits for is needed: a file larger than the whole
+        limit must still be readable, and what is open cannot go.
         """
         with self._lock:
             if self._used + size > self._reserved:

@@ -61,7 +61,10 @@ class Store:
         self.index.refresh()
 
     def open(self, name: str) -> BlobFile | None:
-        """A complete blob, as used now; None if there is none; Corrupt if its file has another size than when published."""
+        """A complete blob, as used now; None if there is none.
+
+        Corrupt if its file has another size than when published.
+        """
         try:
             file = BlobFile(self.index.path(name), os.O_RDONLY)
         except FileNotFoundError:

@@ -17,7 +17,9 @@ from .journal import Entry, seconds
 from .opening import KEPT, WRITES, make_parents, open_file, safe
 from .stack import Stack
 from .states import State
+from .upload import explain
 
+PROBLEMS = "PROBLEMS.txt"
 _GONE = "this file was sent to the archive and is no longer here; write it anew as a whole"
 
 
@@ -144,6 +146,28 @@ class DropFile(_InBundle):
         return open_file(self._stack.site, bundle, self._path, flags | os.O_CREAT, entry.mode)
 
 
+class ProblemsFile:
+    """`PROBLEMS.txt`, which a held folder shows in itself and which can be read."""
+
+    def __init__(self, bundle: SpoolBundle) -> None:
+        self._bundle = bundle
+
+    @property
+    def ino(self) -> int:
+        return inode("drop", self._bundle.journal.id, PROBLEMS)
+
+    def attributes(self) -> Attributes:
+        return Attributes(FILE | 0o400, 0, int(seconds(self._bundle.journal.updated) * 1e9))
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        return {}
+
+    def render(self) -> bytes:
+        """What keeps the bundle, and what to do."""
+        head = f"{self._bundle.journal.name} is {self._bundle.journal.state}:\n\n"
+        return (head + explain(self._bundle.journal.problems)).encode()
+
+
 class DropFolder(_InBundle):
     """A bundle's folder (path "") or one below it."""
 
@@ -168,7 +192,10 @@ class DropFolder(_InBundle):
                 found.update((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
         elif self._path and not self._stack.directory(self._path):
             raise NotFound(f"there is no {self._path}")
-        return [(name, self._node(name, found[name])) for name in sorted(found)]
+        nodes = [(name, self._node(name, found[name])) for name in sorted(found)]
+        if PROBLEMS not in found and (problems := self._problems()):
+            nodes.append((PROBLEMS, problems))
+        return nodes
 
     def lookup(self, name: str) -> Node:
         path = self._join(name)
@@ -184,6 +211,8 @@ class DropFolder(_InBundle):
             return self._node(name, False)
         if self._stack.directory(path):
             return self._node(name, True)
+        if name == PROBLEMS and (problems := self._problems()):
+            return problems
         raise NotFound(f"there is no {path}")
 
     @translating
@@ -219,7 +248,8 @@ class DropFolder(_InBundle):
         path = self._join(name)
         current = self._stack.current
         if current is None or not os.path.lexists(current.real(path)):
-            self.lookup(name)
+            if isinstance(self.lookup(name), ProblemsFile):
+                return  # `rm -r` of a held folder: it goes away with the problems
             raise NotPermitted("this file was sent to the archive; it cannot be taken back here")
         with current.lock:
             state = os.lstat(current.real(path))
@@ -303,6 +333,11 @@ class DropFolder(_InBundle):
                 raise NotFound(f"there is no {self._path}")
             make_parents(bundle, f"{self._path}/x")
         return bundle
+
+    def _problems(self) -> ProblemsFile | None:
+        bundle = self._stack.bundles[0] if not self._path and self._stack.bundles else None
+        held = bundle is not None and bundle.journal.state in (State.HELD, State.FAILED)
+        return ProblemsFile(bundle) if bundle is not None and held and bundle.journal.problems else None
 
     def _moved(self, bundle: SpoolBundle, path: str) -> None:
         if bundle.is_sidecar(path):

@@ -97,7 +97,7 @@ class Drop:
             site = Site(
                 target.settings, target.inbox.hash, self._spool, room, self._clock, float(self._settings.keep_done)
             )
-            folders[name] = ArchiveFolder(site)
+            folders[name] = ArchiveFolder(site, self._settings.sidecar_names)
             self._hire(name, target, room)
         self._folder = DropRoot(folders)
         for workers in self._workers.values():
@@ -142,6 +142,18 @@ class Drop:
         for worker in self._workers.get(bundle.journal.archive, ()):
             worker.wake()
 
+    def discard(self, id: str) -> None:
+        """Forget a bundle with all its files, as its user wishes. NotFound; Invalid for what is on its way."""
+        if self.owner_elsewhere:
+            raise ReadOnly(f"uploads are taken by another mount ({self.owner_elsewhere})")
+        bundle = self._spool.get(id)
+        with self._spool.index, bundle.lock:
+            journal = bundle.journal
+            asked = journal.state == State.HELD and not journal.transaction
+            if bundle.handles or bundle.busy or not (journal.revisable or asked):
+                raise Invalid(f"{journal.name} is {journal.state} or in use, and cannot be discarded now")
+            self._spool.discard(bundle)
+
     def idle(self) -> bool:
         """True if nothing is under way that would go on by itself."""
         return not any(
@@ -179,6 +191,9 @@ class Drop:
         files = size = None
         if journal.revisable and not journal.files:
             files, size = _count(bundle.files)
+        if journal.archive not in self.targets:
+            words = f"the archive {journal.archive}, which is not configured any more"
+            return upload(journal, files=files, size=size, waiting_for="" if journal.state == State.DONE else words)
         live = journal.state in (State.OPEN, State.INGESTING, State.UNCONFIRMED)
         return upload(
             journal,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import Exists, Invalid, IsADirectory, NotEmpty, NotFound, NotPermitted
+from ..errors import Exists, Invalid, IsADirectory, NotADirectory, NotEmpty, NotFound, NotPermitted
 from ..tree.nodes import DIRECTORY, Attributes, Directory, Folder, Handle, Node, Writable, inode
 from .content import DropFolder
 from .disk import translating
 from .opening import safe
+from .single import Singles
 from .stack import Site
 
 
@@ -44,8 +45,9 @@ class DropRoot:
 class ArchiveFolder:
     """`drop/ARCHIVE/`: a folder in it is a bundle."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, sidecar_names: Sequence[str] = ()) -> None:
         self._site = site
+        self._singles = Singles(site, sidecar_names) if site.settings.single_files else None
 
     @property
     def ino(self) -> int:
@@ -58,15 +60,26 @@ class ArchiveFolder:
         return {"user.pacifica.archive": self._site.name.encode()}
 
     def entries(self) -> Sequence[tuple[str, Node]]:
-        return [(name, DropFolder(self._site.stack(name), "")) for name in self._site.names()]
+        found: list[tuple[str, Node]] = []
+        for name in self._site.names():
+            stack = self._site.stack(name)
+            if self._singles is not None and stack.single:
+                found += self._singles.entries(stack)
+            else:
+                found.append((name, DropFolder(stack, "")))
+        return found
 
     def lookup(self, name: str) -> Node:
         stack = self._site.stack(name)
+        if self._singles is not None and (stack.single or not stack.visible):
+            return self._singles.lookup(name)
         if not stack.visible:
             raise NotFound(f"there is no drop/{self._site.name}/{name}")
         return DropFolder(stack, "")
 
     def create(self, name: str, flags: int, mode: int) -> tuple[Writable, Handle]:
+        if self._singles is not None:
+            return self._singles.create(name, flags, mode)
         raise NotPermitted(f"make a folder in drop/{self._site.name}/ and put files into it: a folder is one upload")
 
     @translating
@@ -80,12 +93,15 @@ class ArchiveFolder:
             self._site.spool.create(self._site.name, name, follows=old[0] if old else None)
 
     def unlink(self, name: str) -> None:
-        self.lookup(name)
-        raise IsADirectory(f"{name} is a folder")
+        if isinstance(self.lookup(name), Directory):
+            raise IsADirectory(f"{name} is a folder")
+        if self._singles is not None:
+            self._singles.unlink(name)
 
     @translating
     def rmdir(self, name: str) -> None:
-        self.lookup(name)
+        if not isinstance(self.lookup(name), Directory):
+            raise NotADirectory(f"{name} is a file")
         stack = self._site.stack(name)
         with self._site.making:
             current = stack.current
@@ -98,7 +114,9 @@ class ArchiveFolder:
         safe(new)
         if not isinstance(to, ArchiveFolder) or to._site is not self._site:
             raise Invalid("a bundle's folder stays in its archive's folder")
-        self.lookup(name)
+        if not isinstance(self.lookup(name), Directory) and self._singles is not None:
+            self._singles.rename(name, new)
+            return
         if name == new:
             return
         stack, target = self._site.stack(name), self._site.stack(new)

@@ -210,13 +210,23 @@ class FileHandle:
                 except (OSError, PacificaFSError):
                     # The program was told by flush; the mark stays, and holds the bundle.
                     pass
-            with bundle.lock:
-                file.writers -= 1
-                if file.writers == 0 and bundle.handles.get(file.ino) is file:
-                    del bundle.handles[file.ino]
+            bundle = self._leave()
         finally:
             os.close(self._fd)
         if file.touched:
             bundle.closed(file.path)
         else:
             bundle.stirred(bundle)
+
+    def _leave(self) -> SpoolBundle:
+        """One writer less; the bundle in which the file is now."""
+        file = self._file
+        while True:
+            bundle = file.bundle
+            with bundle.lock:
+                if file.bundle is not bundle:
+                    continue  # a rename took it to another bundle meanwhile
+                file.writers -= 1
+                if file.writers == 0 and bundle.handles.get(file.ino) is file:
+                    del bundle.handles[file.ino]
+                return bundle

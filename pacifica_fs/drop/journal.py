@@ -41,7 +41,8 @@ class Journal(msgspec.Struct, frozen=True):
 
     `outage` says that the problems are nobody's fault and are tried again; `ended_before` that some earlier try sent
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
-    that this one follows; `committed` that the user said it is complete.
+    that this one follows; `single` that it is one file of `drop/ARCHIVE/`; `committed` that the user
+    said it is complete.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Journal(msgspec.Struct, frozen=True):
     created: str
     updated: str
     follows: str = ""
+    single: bool = False
     inherited: Metadata | None = None
     metadata: Metadata | None = None
     sidecar: str = ""

@@ -58,7 +58,7 @@ class Spool:
         self.root, self.disk, self.clock = root, disk, clock
         self._sidecar_names, self._stirred = sidecar_names, stirred
         self._lock_fd = -1
-        self._index = threading.RLock()
+        self.index = threading.RLock()
         self.bundles: dict[str, SpoolBundle] = {}
         self.by_name: dict[tuple[str, str], tuple[SpoolBundle, ...]] = {}
 
@@ -109,13 +109,21 @@ class Spool:
                 self._settle(bundle)
 
     def create(
-        self, archive: str, name: str, *, follows: SpoolBundle | None = None, inherited: Metadata | None = None
+        self,
+        archive: str,
+        name: str,
+        *,
+        follows: SpoolBundle | None = None,
+        inherited: Metadata | None = None,
+        single: bool = False,
     ) -> SpoolBundle:
         """A new, empty bundle, durable when it returns. Exists if one of that name takes files already."""
-        with self._index:
-            return self._create(archive, name, follows, inherited)
+        with self.index:
+            return self._create(archive, name, follows, inherited, single)
 
-    def _create(self, archive: str, name: str, follows: SpoolBundle | None, inherited: Metadata | None) -> SpoolBundle:
+    def _create(
+        self, archive: str, name: str, follows: SpoolBundle | None, inherited: Metadata | None, single: bool
+    ) -> SpoolBundle:
         newest = self.by_name.get((archive, name), ())
         if newest and (newest[0].journal.revisable or follows is None):
             raise Exists(f"drop/{archive}/{name} exists")
@@ -124,7 +132,7 @@ class Spool:
         follows_id = follows.journal.id if follows else ""
         journal = Journal(
             id, archive, name, State.OPEN, stamp(now), stamp(now), follows=follows_id, inherited=inherited,
-            times={State.OPEN.value: stamp(now)},
+            single=single, times={State.OPEN.value: stamp(now)},
         )  # fmt: skip
         place = self.root / "bundles"
         new = str(place / f".new-{id}")
@@ -137,7 +145,7 @@ class Spool:
 
     def discard(self, bundle: SpoolBundle) -> None:
         """Forget a bundle with all that is in it, because its user wants so."""
-        with self._index, bundle.lock:
+        with self.index, bundle.lock:
             bundle.stopped = True
             gone = str(self.root / "bundles" / f".new-{bundle.journal.id}")
             self.disk.rename(str(bundle.folder), gone)
@@ -147,7 +155,7 @@ class Spool:
 
     def rename(self, bundle: SpoolBundle, new: str) -> None:
         """Another name for a bundle that still takes files."""
-        with self._index, bundle.lock:
+        with self.index, bundle.lock:
             if (bundle.journal.archive, new) in self.by_name:
                 raise Exists(f"drop/{bundle.journal.archive}/{new} exists")
             self._unname(bundle)

@@ -66,6 +66,11 @@ class Stack:
         ]
 
     @property
+    def single(self) -> bool:
+        """True if it is one file that was put directly into `drop/ARCHIVE/`."""
+        return bool(self.bundles) and self.bundles[0].journal.single
+
+    @property
     def visible(self) -> bool:
         """True if `drop/ARCHIVE/` shows the folder."""
         return self.current is not None or bool(self.sent)
@@ -99,5 +104,9 @@ class Stack:
                 raise NotFound(f"drop/{self.site.name}/{self.name} is gone")
             newest = self.bundles[0]
             return self.site.spool.create(
-                self.site.name, self.name, follows=newest, inherited=newest.journal.metadata or newest.journal.inherited
+                self.site.name,
+                self.name,
+                follows=newest,
+                inherited=newest.journal.metadata or newest.journal.inherited,
+                single=newest.journal.single,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -48,6 +48,16 @@ class Upload(msgspec.Struct, frozen=True):
     outage: bool = False
     times: Mapping[str, str] = {}
     metadata: Mapping[str, Any] = {}
+
+
+def explain(problems: Sequence[Problem]) -> str:
+    """Problems as a text for people: `problems.txt` of a status folder, `PROBLEMS.txt` of a held one."""
+    lines = []
+    for problem in problems:
+        lines.append(f"* {problem.path}: {problem.what}" if problem.path else f"* {problem.what}")
+        if problem.remedy:
+            lines.append(f"    {problem.remedy}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 _WAITING = {

@@ -19,7 +19,7 @@ from ..clock import Clock
 from ..errors import NotADirectory, NotFound, Unreachable
 from ..model import Container, FileRef, Group, Listing, View
 from .fresh import Fresh, Shelf
-from .names import arrange, safe_name, unique
+from .names import Tree, arrange, safe_entries, safe_name
 from .nodes import DIRECTORY, FILE, Attributes, Node, inode
 from .virtual import Entries, FixedFile, ListedFolder
 
@@ -312,7 +312,7 @@ class ContainerFolder:
 class Folders:
     """The folders of one container as arranged by `tree.names`. Immutable; nodes are made once, when first shown."""
 
-    def __init__(self, archive: str, container: str, arranged: Mapping[str, Any]) -> None:
+    def __init__(self, archive: str, container: str, arranged: Tree) -> None:
         self.archive = archive
         self.container = container
         self.count = _count(arranged)
@@ -408,7 +408,8 @@ def walk(node: Node, *names: str) -> Node:
 
 def _named(items: Sequence[Named]) -> list[tuple[str, Named]]:
     """Items with an id, each with a safe name that no other has."""
-    return list(zip(unique((item.id for item in items), (README,)), items, strict=True))
+    by_id = {item.id: item for item in items}
+    return [(name, by_id[id]) for name, id in safe_entries(((id, "") for id in by_id), (README,)).items()]
 
 
 def _container_xattrs(container: Container) -> Mapping[str, bytes]:

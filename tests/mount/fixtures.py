@@ -90,7 +90,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A thread that waits in the kernel for a daemon hears no signal, so no time limit: then the connection is aborted."""
+    """Who waits in the kernel for a daemon hears no signal and so no time limit: then the connection is aborted."""
     if not item.get_closest_marker("mount"):
         return (yield)
 

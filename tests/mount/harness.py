@@ -138,11 +138,6 @@ class Mount:
         """Where the drop keeps bundles."""
         return self.state / "spool"
 
-    @property
-    def archive_root(self) -> Path:
-        """The folder of the local archive `here`."""
-        return self.state / "local/here"
-
     def forget_cache(self) -> None:
         """Restart with an empty content store."""
         self.stop()

@@ -13,6 +13,10 @@ from .test_into_the_drop import archived, content, run, with_sidecar
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(120)]
 
 
+def archive_root(mount) -> Path:
+    return mount.folder.parent / "archive"
+
+
 @pytest.fixture
 def source(tmp_path):
     folder = tmp_path / "source"
@@ -25,9 +29,9 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def transaction(mounted, source):
+def transaction(mounted, source, tmp_path):
     """A mount whose cache knows nothing of the one transaction in its archive."""
-    mount = mounted({})
+    mount = mounted({"archives": {"here": {"kind": "local", "path": str(tmp_path / "archive")}}})
     drop = mount.path / "drop/here/run1"
     run("cp", "-a", source, drop)
     with_sidecar(drop)
@@ -127,7 +131,7 @@ def test_no_such_transaction(transaction):
 def test_damaged_content_raises_and_other_files_are_fine(transaction, source):
     """A program that reads a file from start to end without an error has the archive's bytes."""
     mount, folder = transaction
-    stored = mount.archive_root / "transactions" / folder.name / "files/a/b/big.bin"
+    stored = archive_root(mount) / "transactions" / folder.name / "files/a/b/big.bin"
     data = bytearray(stored.read_bytes())
     data[2_000_000] ^= 1
     os.chmod(stored, 0o644)
@@ -143,7 +147,7 @@ def test_damaged_content_raises_and_other_files_are_fine(transaction, source):
 def test_the_archives_folder_gone_is_an_outage(transaction):
     """An outage is never ENOENT, and never an empty directory that looks real."""
     mount, _folder = transaction
-    root = mount.archive_root
+    root = archive_root(mount)
     root.rename(root.with_name("away"))
     try:
         with pytest.raises(OSError) as error:
@@ -158,7 +162,7 @@ def test_offline_what_was_read_is_there(transaction, source):
     mount, folder = transaction
     expected = (source / "a/text").read_bytes()
     assert (folder / "a/text").read_bytes() == expected
-    root = mount.archive_root
+    root = archive_root(mount)
     root.rename(root.with_name("away"))
     try:
         mount.restart()

@@ -1,142 +1,109 @@
-"""Reading a `local` archive, and its entry point."""
+"""The reading side of a local archive: names from one scan, a transaction from one JSON, bytes from plain files."""
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
-from ...archive import Arrival, Built, Capabilities, Data, Effects, Where
-from ...config import ArchiveSettings
-from ...errors import BadAnswer, NotFound, PacificaFSError, Unreachable
+from ...archive import Arrival, Capabilities, Data, Where
+from ...errors import Corrupt, Invalid, NotFound, PacificaFSError
 from ...model import Container, FileRef, Group, Health, Listing, View
-from .inbox import LocalInbox
-from .layout import Head, Layout, Record, digest_of
+from .folder import ArchiveFolder
+from .record import FILES, Header, Record, load, references
 
 CHUNK = 1 << 20
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`path`: the archive's folder; by default one among this program's own state."""
-
-    path: str = ""
-
-
-def build(settings: ArchiveSettings, effects: Effects) -> Built:
-    """The entry point of the kind; ConfigError if the folder cannot be used."""
-    options = settings.options_as(Options)
-    root = Path(options.path).expanduser() if options.path else effects.state / "local" / settings.name
-    layout = Layout(root.absolute())
-    layout.prepare()
-    layout.sweep()
-    return Built(LocalArchive(settings.name, layout), LocalInbox(layout, settings.hash, effects))
-
-
 class LocalArchive:
-    """Transactions in a folder. Any thread; nothing is kept in memory."""
+    """Implements `archive.Archive`; keeps no state, so every method may be called from any thread."""
 
     kind = "local"
+    capabilities = Capabilities(ranges=True, instant=True, parallel=8)
     views = (
-        View("transactions", purpose="all transactions by id"),
-        View("recent", newest=100, purpose="the newest 100"),
+        View("transactions", purpose="every transaction, newest first"),
+        View("recent", newest=100, purpose="the newest transactions"),
     )
-    capabilities = Capabilities(ranges=True, batch=64, instant=True, parallel=8)
 
-    def __init__(self, name: str, layout: Layout) -> None:
+    def __init__(self, name: str, folder: ArchiveFolder, identity: str) -> None:
         self.name = name
-        self._layout = layout
-
-    @property
-    def identity(self) -> str:
-        """The user that the mount runs as: this machine's permissions decide."""
-        return f"uid {os.getuid()}"
+        self.identity = identity
+        self._folder = folder
 
     def groups(self, dimension: str, where: Where) -> Listing[Group]:
-        """None: a folder is listed by id only."""
-        raise NotFound(f"there is no view by {dimension}")
+        """There are no dimensions here: always NotFound."""
+        raise NotFound(f"{self.name}: transactions are not grouped by {dimension}")
 
     def containers(self, where: Where, limit: int) -> Listing[Container]:
-        """Newest first; one look at the folder and one small file for each that is shown."""
+        """Transactions, highest id first; their times are those of their folders, which are not read for it."""
         if where:
-            raise NotFound(f"there is no view by {', '.join(where)}")
-        ids = self._layout.ids()
-        if not ids:
-            self._layout.check()
-        found = []
-        for id in ids[:limit]:
+            raise NotFound(f"{self.name}: transactions are not grouped by {', '.join(where)}")
+        ids = self._folder.ids()
+        newest = heapq.nlargest(limit, ids) if limit < len(ids) else sorted(ids, reverse=True)
+        entries = []
+        with self._folder.errors(f"{self._folder.transactions} cannot be listed"):
+            here = os.open(self._folder.transactions, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                found.append(self.container(str(id)))
-            except NotFound:  # removed by hand since the folder was read
-                continue
-        return Listing(tuple(found), complete=len(ids) <= limit)
+                for id in newest:
+                    try:
+                        found = os.stat(str(id), dir_fd=here, follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # somebody removed it since the scan
+                    if stat.S_ISDIR(found.st_mode):
+                        entries.append(Container(self.name, str(id), found.st_mtime_ns))
+            finally:
+                os.close(here)
+        complete = len(newest) == len(ids)
+        remark = "" if complete else f"{len(ids)} transactions are there; the newest {len(newest)} are listed."
+        return Listing(tuple(entries), complete, remark)
 
     def container(self, id: str) -> Container:
-        """What `transaction.json` says, without the files."""
-        head: Head = self._layout.read(id, Head)
-        info = msgspec.to_builtins(head)
-        del info["submitted_ns"]
-        return Container(self.name, head.id, head.submitted_ns, info)
+        """What the transaction's JSON says, without its files."""
+        header = load(self._folder, id, Header)
+        info = msgspec.to_builtins(header)
+        info["keys"] = [list(pair) for pair in header.keys]
+        return Container(self.name, id, header.submitted_ns, {"id": id, **{k: v for k, v in info.items() if k != "id"}})
 
     def files(self, container: str) -> Sequence[FileRef]:
-        """From one `transaction.json`."""
-        record: Record = self._layout.read(container, Record)
-        return [
-            FileRef(
-                archive=self.name,
-                container=container,
-                id=f"{container}/{number}",
-                parts=tuple(file.path.split("/")),
-                size=file.size,
-                mtime_ns=file.mtime_ns,
-                digest=digest_of(file),
-                mime_type=file.mime_type,
-            )
-            for number, file in enumerate(record.files)
-        ]
+        """All files of a transaction, from one read of its JSON."""
+        return references(self.name, container, load(self._folder, container, Record))
 
     def open(self, files: Sequence[FileRef], *, start: int = 0, attempt: int = 0) -> Iterator[Arrival]:
-        """The bytes as they are on disk."""
-        for index, file in enumerate(files):
-            yield from self._read(index, file, start)
+        """Chunks of at most 1 MiB. A file that is missing, or shorter or longer than listed, is Corrupt."""
+        if start and len(files) != 1:
+            raise Invalid("an offset makes sense for a single file only")
+        for number, file in enumerate(files):
+            yield from self._read_file(number, file, start)
 
     def probe(self) -> Health:
-        """Is the folder there?"""
-        before = time.monotonic()
+        """Whether the folder is there and is an archive."""
+        begin = self._folder.clock.monotonic()
         try:
-            self._layout.check()
+            self._folder.ids()
         except PacificaFSError as error:
             return Health(False, self.identity, error=str(error), services={"folder": str(error)})
-        return Health(True, self.identity, time.monotonic() - before, services={"folder": "ok"})
+        return Health(True, self.identity, self._folder.clock.monotonic() - begin, services={"folder": "ok"})
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing is held."""
 
-    def _read(self, index: int, file: FileRef, start: int) -> Iterator[Arrival]:
-        folder = self._layout.folder(file.container) / "files"
-        path = folder.joinpath(*file.parts)
+    def _read_file(self, number: int, file: FileRef, start: int) -> Iterator[Data]:
+        descriptor = self._folder.open_below(file.container, FILES, *file.parts)
+        path = f"{self._folder.transactions / file.container / FILES}/{'/'.join(file.parts)}"
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            self._layout.check()
-            raise BadAnswer(f"{path}: {error.strerror}") from error
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode) or not path.resolve().is_relative_to(folder.resolve()):
-                raise BadAnswer(f"{path}: not a plain file")
+            size = os.fstat(descriptor).st_size
+            if size != file.size:
+                raise Corrupt(f"{path} has {size} bytes, {file.size} were published: it was changed or is damaged")
             offset = start
-            while data := self._chunk(fd, offset, path):
-                yield Data(index, offset, data)
+            while offset < size:
+                with self._folder.errors(f"{path} cannot be read"):
+                    data = os.pread(descriptor, min(CHUNK, size - offset), offset)
+                if not data:
+                    raise Corrupt(f"{path} ends at byte {offset}, {size} were published: it is being changed")
+                yield Data(number, offset, data)
                 offset += len(data)
-            if offset < file.size:
-                raise BadAnswer(f"{path}: ends after {offset} of {file.size} bytes")
         finally:
-            os.close(fd)
-
-    def _chunk(self, fd: int, offset: int, path: Path) -> bytes:
-        try:
-            return os.pread(fd, CHUNK, offset)
-        except OSError as error:
-            raise Unreachable(f"{path}: {error.strerror}") from error
+            os.close(descriptor)

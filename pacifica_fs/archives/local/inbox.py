@@ -1,173 +1,146 @@
-"""Uploads into a `local` archive: copied and verified aside, then published by one rename."""
+"""The writing side of a local archive: a bundle becomes a transaction, once, however often it is sent."""
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from ...archive import Effects
-from ...errors import Corrupt, NoSpace, Unreachable
-from ...model import Bundle, BundleFile, Problem, Progress, Ticket
-from .layout import Head, Layout, Record, StoredFile, replace, sync_folder
-
-CHUNK = 1 << 20
-FIELDS = ("submitter", "project", "instrument")
+from ...errors import Invalid, NotFound
+from ...model import Bundle, Problem, Progress, Ticket
+from .folder import PATH_MAX, ArchiveFolder, sync_directory, valid_id, write_durably
+from .incoming import fill, incoming, sweep
+from .record import FILES, NAME, Header, encode, load, record
+from .rules import problems
 
 
 class LocalInbox:
-    """Takes bundles. Any thread, several processes; the same bundle sent twice is one transaction."""
+    """Implements `archive.Inbox`. Any thread, and any number of programs, may send at once."""
 
     reversible = True
 
-    def __init__(self, layout: Layout, hash: str, effects: Effects) -> None:
-        self._layout = layout
-        self._clock = effects.clock
+    def __init__(self, folder: ArchiveFolder, hash: str, login: str) -> None:
         self.hash = hash
+        self._folder = folder
+        self._login = login
 
     def check(self, bundle: Bundle) -> Sequence[Problem]:
-        """What this folder could not store."""
-        self._layout.check()
-        problems = [
-            Problem(f"the pair {key} = {value} is given {count} times", "leave one of them", "")
-            for (key, value), count in Counter(bundle.metadata.keys).items()
-            if count > 1
-        ]
-        paths = Counter(file.path for file in bundle.files)
-        folders = {parent for path in paths for parent in _parents(path)}
-        for path, count in paths.items():
-            parts = path.split("/")
-            if any(part in ("", ".", "..") or "\0" in part for part in parts):
-                problems.append(Problem("a name that no file system can store", "rename it", path))
-            elif any(len(os.fsencode(part)) > 255 for part in parts):
-                problems.append(Problem("a name of more than 255 bytes", "shorten it", path))
-            elif count > 1:
-                problems.append(Problem(f"the same path {count} times", "rename the others", path))
-            elif path in folders:
-                problems.append(Problem("a file and a folder of one name", "rename one of them", path))
-        return problems
+        """The local rules, then whether the folder can take the bytes. Nothing of the metadata is required."""
+        found = problems(bundle, self._room())
+        self._folder.require()
+        if not os.access(self._folder.transactions, os.W_OK | os.X_OK):
+            found.append(Problem(f"{self._folder.root} cannot be written", "give yourself write permission there"))
+        with self._folder.errors(f"{self._folder.root} cannot be asked for its free space"):
+            free = shutil.disk_usage(self._folder.root).free
+        if free < bundle.size:
+            found.append(Problem(f"{self._folder.root} has {free} bytes free, {bundle.size} are needed", "make room"))
+        return found
 
     def length(self, bundle: Bundle) -> int:
-        """The bytes of all files."""
+        """The bytes of its files: there is no framing."""
         return bundle.size
 
     def send(self, bundle: Bundle, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
-        """Copy, verify, fsync, then publish; `last` is called just before the rename that publishes."""
-        already = self._layout.published(bundle.id)
-        if already is not None:
+        """Copy, verify, and publish by one rename. A bundle that was published before is not published again.
+
+        Invalid where it breaks a rule of `check`, Corrupt where a source is not what its digest says, NoSpace,
+        Denied, Unreachable; the archive is unchanged by all of them if they come before `last`.
+        """
+        refused = problems(bundle, self._room())
+        if refused:
+            raise Invalid("; ".join(problem.what for problem in refused[:3]))
+        published = self._published(bundle.id)
+        if published:
+            sent(self.length(bundle))
             last()
-            sent(bundle.size)
-            return Ticket(already)
-        aside = self._layout.incoming / uuid.uuid4().hex
-        try:
-            aside.mkdir()
-            self._copy_all(bundle, aside / "files", sent)
-            last()
-            return Ticket(self._publish(bundle, aside))
-        except OSError as error:
-            if error.errno in (NoSpace.errno, 122):
-                raise NoSpace(f"the archive's disk is full: {self._layout.root}") from error
-            raise Unreachable(f"{error.filename or self._layout.root}: {error.strerror}") from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            return self._ticket(bundle, published)
+        sweep(self._folder)
+        with incoming(self._folder) as made:
+            with self._folder.errors(f"the bundle '{bundle.name}' cannot be copied"):
+                fill(made, bundle.files, sent)
+            return self._ticket(bundle, self._publish(bundle, made, last))
 
     def poll(self, ticket: Ticket) -> Progress:
-        """Published is done."""
-        self._layout.read(ticket.job, Head)
-        return Progress("done", "publish", 100.0, container=ticket.job)
+        """What was published is done. NotFound where it was removed by hand."""
+        if not self._folder.has(ticket.job):
+            raise NotFound(f"{self._folder.root}: there is no transaction {ticket.job!r}")
+        return Progress("done", task="published", percent=100.0, container=ticket.job)
 
     def find(self, bundle: Bundle) -> Sequence[str]:
-        """By the bundle's id, which every transaction keeps."""
-        found = self._layout.published(bundle.id)
-        return [found] if found else []
+        """The transaction of this bundle's id, if it was published."""
+        published = self._published(bundle.id)
+        return (published,) if published else ()
 
-    def _copy_all(self, bundle: Bundle, to: Path, sent: Callable[[int], None]) -> None:
-        to.mkdir()
-        folders = {to}
-        total = 0
-        for file in bundle.files:
-            target = to.joinpath(*file.path.split("/"))
-            if target.parent not in folders:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                folders |= {to.joinpath(*parent.split("/")) for parent in _parents(file.path)}
-            total = _copy(file, target, total, sent)
-        for folder in folders:
-            sync_folder(folder)
-
-    def _publish(self, bundle: Bundle, aside: Path) -> str:
-        with self._layout.publishing():
-            already = self._layout.published(bundle.id)
-            if already is not None:
-                return already
-            id = self._layout.next_id()
-            record = msgspec.json.format(msgspec.json.encode(self._record(bundle, id)), indent=1)
-            replace(aside / "transaction.json", record.decode() + "\n")
-            replace(self._layout.root / "last", id + "\n")
-            # Which transaction a bundle becomes is on disk before it does: a crash in between leaves a pointer to
-            # nothing, never a transaction that nobody finds.
-            replace(self._layout.bundles / bundle.id, id + "\n")
-            os.rename(aside, self._layout.transactions / id)
-            sync_folder(self._layout.transactions)
+    def _publish(self, bundle: Bundle, made: Path, last: Callable[[], None]) -> str:
+        """Give `made` an id and its place, unless another program published the bundle meanwhile."""
+        folder = self._folder
+        with folder.locked() as sequence:
+            published = self._published(bundle.id)
+            if published:
+                last()
+                return published
+            with folder.errors(f"the bundle '{bundle.name}' cannot be published"):
+                id = str(self._next(sequence))
+                value = record(bundle, id, self._login, folder.clock.now())
+                write_durably(made / NAME, encode(value))
+                os.utime(made, ns=(value.submitted_ns, value.submitted_ns))
+                sync_directory(made)
+                # Before the rename, so that a crash between them can only leave a note that `_published` sees through.
+                write_durably(folder.index(bundle.id), id.encode(), 0o644)
+            last()
+            with folder.errors(f"the bundle '{bundle.name}' cannot be published as transaction {id}"):
+                os.rename(made, folder.transactions / id)
+                sync_directory(folder.transactions)
+                os.ftruncate(sequence, 0)
+                os.pwrite(sequence, f"{id}\n".encode(), 0)
             return id
 
-    def _record(self, bundle: Bundle, id: str) -> Record:
-        fields = bundle.metadata.fields
-        now = self._clock.now()
-        return Record(
-            id=id,
-            submitted=datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            submitted_ns=int(now * 1e9),
-            submitter=fields.get("submitter") or _login(),
-            project=fields.get("project", ""),
-            instrument=fields.get("instrument", ""),
-            keys=bundle.metadata.keys,
-            fields={name: value for name, value in fields.items() if name not in FIELDS},
-            bundle=bundle.id,
-            name=bundle.name,
-            file_count=len(bundle.files),
-            size=bundle.size,
-            files=tuple(
-                StoredFile(file.path, file.size, file.mtime_ns, str(file.digest), file.mime_type)
-                for file in bundle.files
-            ),
-        )
+    def _next(self, sequence: int) -> int:
+        """The id after the last one given, which is never given again even if its transaction was removed by hand."""
+        noted = os.pread(sequence, 32, 0).strip().decode("ascii", "replace")
+        last = int(noted) if valid_id(noted) else 0
+        if last == 0 or os.path.lexists(self._folder.transactions / str(last + 1)):
+            last = max(self._folder.ids(), default=last)
+        return last + 1
 
+    def _published(self, bundle: str) -> str:
+        """The transaction that holds this bundle; empty if none. The index is believed only where the JSON agrees."""
+        folder = self._folder
+        folder.require()
+        with folder.errors(f"{folder.bundles} cannot be read"):
+            if not folder.bundles.is_dir():
+                self._rebuild_index()
+            try:
+                id = folder.index(bundle).read_text().strip()
+            except FileNotFoundError:
+                folder.require()
+                return ""
+        try:
+            return id if load(folder, id, Header).bundle == bundle else ""
+        except NotFound:
+            return ""
 
-def _copy(file: BundleFile, target: Path, total: int, sent: Callable[[int], None]) -> int:
-    """Copy one file, verified and durable. A copy, not a link: the source belongs to somebody who may write to it."""
-    hasher = file.digest.hasher()
-    buffer = memoryview(bytearray(min(CHUNK, max(1, file.size))))
-    copied = 0
-    with open(file.source, "rb", buffering=0) as source, open(target, "xb", buffering=0) as out:
-        while count := source.readinto(buffer):
-            hasher.update(buffer[:count])
-            written = 0
-            while written < count:
-                written += out.write(buffer[written:count])
-            copied += count
-            sent(total + copied)
-        os.fchmod(out.fileno(), 0o444)
-        os.utime(out.fileno(), ns=(file.mtime_ns, file.mtime_ns))
-        os.fsync(out.fileno())
-    if copied != file.size or hasher.hexdigest() != file.digest.value:
-        raise Corrupt(f"{file.path}: changed while it was being archived")
-    return total + copied
+    def _rebuild_index(self) -> None:
+        """Make `bundles/` from the transactions. Where several programs do so at once, the first one's is taken."""
+        folder = self._folder
+        fresh = ArchiveFolder(folder.root, folder.clock)
+        fresh.bundles = folder.incoming.with_name(f"bundles.{uuid.uuid4().hex}")
+        fresh.bundles.mkdir()
+        for id in folder.ids():
+            fresh.index(load(folder, str(id), Header).bundle).write_text(str(id))
+        try:
+            os.rename(fresh.bundles, folder.bundles)
+        except OSError:
+            shutil.rmtree(fresh.bundles)
+            if not folder.bundles.is_dir():
+                raise
 
+    def _room(self) -> int:
+        longest = self._folder.incoming / uuid.uuid4().hex / "transaction" / FILES
+        return PATH_MAX - len(os.fsencode(longest)) - 1
 
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+    @staticmethod
+    def _ticket(bundle: Bundle, id: str) -> Ticket:
+        return Ticket(id, {"transaction": id, "files": len(bundle.files), "bytes": bundle.size})

@@ -68,9 +68,7 @@ class Site:
     @classmethod
     def prepare(cls, guard: Guard, notifications: bool = False) -> Site:
         """Install what is missing and lay out a fresh site, not yet started. Raises `install.Unavailable`."""
-        require_packages()
-        home = services_home()
-        databases = template(home, guard)
+        home, databases = install(guard)
         folder = database.make_folder("pacifica-site-")
         guard.folder(folder)
         layout = Layout(folder, home / "venv", ports())
@@ -239,6 +237,13 @@ class Site:
             process.wait(lambda: " ready." in process.output(), deadline)
         else:
             process.wait(lambda: _answers(self._layout.url(name) + self._table[name].probe), deadline)
+
+
+def install(guard: Guard) -> tuple[Path, Path]:
+    """The folder of the services' virtual environment, and the databases of a fresh site; both made if missing."""
+    require_packages()
+    home = services_home()
+    return home, template(home, guard)
 
 
 def _answers(url: str) -> bool:

@@ -15,6 +15,7 @@ from .install import Unavailable, locked, postgres_programs
 from .services import DATABASES, HTTP, NOTIFICATIONS, Layout, environment, services
 
 _PATIENCE = 120.0
+_KEPT = 7 * 86400.0
 
 
 def template(home: Path, guard: Guard) -> Path:
@@ -31,7 +32,8 @@ def template(home: Path, guard: Guard) -> Path:
 
 def _make(home: Path, target: Path, guard: Guard) -> None:
     for old in home.glob("databases-*"):
-        shutil.rmtree(old, ignore_errors=True)
+        if time.time() - old.stat().st_ctime > _KEPT:  # nobody copies it any more
+            shutil.rmtree(old, ignore_errors=True)
     folder = database.make_folder("pacifica-template-")
     guard.folder(folder)
     try:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.content.content_fakes import Clock, FakeArchive
 
 from pacifica_fs.content.content import Content, ReadPolicy
+from tests.unit.content.content_fakes import Clock, FakeArchive
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ class Background:
     def _run(self) -> None:
         try:
             self._value = self._call()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`
             self._error = error
 
     @property

@@ -2,9 +2,8 @@
 
 import threading
 
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
-
 from pacifica_fs.archive import Capabilities, Data, Waiting
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 
 def test_at_most_parallel_streams(make):

@@ -1,16 +1,19 @@
-"""The limit holds while the store fills; the least recently used goes first, never what is open; a full disk is an error."""
+"""The limit holds while the store fills; the least recently used goes first, never what is open.
+
+A full disk is an error.
+"""
 
 import errno
 import os
 from pathlib import Path
 
 import pytest
-from tests.unit.content.content_fakes import MIB, FakeArchive, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.archive import Capabilities
 from pacifica_fs.content import files
 from pacifica_fs.content.evict import Candidate, choose
 from pacifica_fs.errors import NoSpace
+from tests.unit.content.content_fakes import MIB, FakeArchive, Stream, pattern, read_all, settle, until
 
 
 def on_disk(root: Path) -> int:

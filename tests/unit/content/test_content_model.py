@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.unit.content.content_fakes import Clock, FakeArchive, settle
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,6 +17,7 @@ from pacifica_fs.content import blob as blob_module
 from pacifica_fs.content import plan as plan_module
 from pacifica_fs.content.content import Caching, Content, ReadPolicy
 from pacifica_fs.errors import BadAnswer, Corrupt, PacificaFSError, Unreachable
+from tests.unit.content.content_fakes import Clock, FakeArchive, settle
 
 LIMIT = 40_000
 PAGE = 512
@@ -180,7 +180,7 @@ class History(RuleBasedStateMachine):
             with path.open("r+b") as stream:
                 byte = stream.read(1)
                 stream.seek(0)
-                stream.write(bytes([byte[0] ^ 255]))
+                stream.write(bytes([(byte or b"0")[0] ^ 255]))
         except FileNotFoundError:
             return  # just evicted
         for ref in self.refs:

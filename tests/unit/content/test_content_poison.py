@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.content.content import Caching
 from pacifica_fs.errors import Corrupt
 from pacifica_fs.model import Digest
+from tests.unit.content.content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
 
 
 def wrong(data: bytes):
@@ -33,8 +33,10 @@ def test_a_mismatch_that_nobody_saw_is_fetched_anew(content, archive):
 
 
 def test_poisoning(content, archive):
-    """All open handles of the blob are poisoned (every further READ is EIO); until the last of them is released, new opens
-    of any path of that blob are `direct_io`; then each path is opened once without `keep_cache`, and the content is fetched anew.
+    """All open handles of the blob are poisoned (every further READ is EIO).
+
+    Until the last of them is released, new opens of any path of that blob are `direct_io`; then each path is opened
+    once without `keep_cache`, and the content is fetched anew.
     """
     data = pattern(2 * MIB)
     ref = archive.add(data)

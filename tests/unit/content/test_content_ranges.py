@@ -1,9 +1,9 @@
 """Sets of intervals, plans, and byte ranges of large files."""
 
 import threading
+from itertools import pairwise
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +12,7 @@ from pacifica_fs.content.content import Caching
 from pacifica_fs.content.plan import FAR, JUMPS, Demand, Plan, plan, redirected
 from pacifica_fs.content.ranges import Ranges
 from pacifica_fs.errors import Corrupt
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: (pair[0], sum(pair))))
 
@@ -24,7 +25,7 @@ def test_ranges_are_a_set_of_bytes(intervals, start, end):
         model |= set(range(low, high))
         spans = list(ranges)
         assert {n for low, high in spans for n in range(low, high)} == model
-        assert all(one[1] < two[0] for one, two in zip(spans, spans[1:], strict=False)), "disjoint and joined"
+        assert all(one[1] < two[0] for one, two in pairwise(spans)), "disjoint and joined"
     assert ranges.total == len(model)
     assert ranges.end == max(model, default=-1) + 1
     assert ranges.covers(start, end) == (set(range(start, end)) <= model)

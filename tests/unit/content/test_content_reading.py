@@ -4,7 +4,6 @@ import ctypes
 import threading
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 from pacifica_fs.archive import Capabilities, Waiting
 from pacifica_fs.content.blob import HOLD
@@ -18,6 +17,7 @@ from pacifica_fs.errors import (
     Unreachable,
     WaitTimeout,
 )
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 
 @pytest.mark.parametrize("size", [1, 2, 4096, HOLD - 1, HOLD, HOLD + 1, MIB, 3 * MIB + 7])
@@ -435,3 +435,22 @@ def test_another_validator_is_another_content(content, archive):
     assert reader.caching is Caching.FRESH, "the path's pages are of the old content"
     assert reader.read(3, 0) == b"new"
     reader.close()
+
+
+def test_status_values_can_be_shown(content, archive):
+    """Every wait has a reason in `status/downloads.json`."""
+    import json
+
+    archive.script = [Stream()]
+    reader = content.open(archive.add(b"abc"), "/a")
+    read = Background(lambda: reader.read(3, 0))
+    until(lambda: content.downloads() and content.downloads()[0]["waiting_for"])
+    (entry,) = json.loads(json.dumps(content.downloads()))
+    assert (entry["waiting_for"], entry["polls"], entry["waiting"]) == ("the test lets it wait", 1, 1)
+    usage = json.loads(json.dumps(content.usage()))
+    assert (usage["misses"], usage["hits"], usage["waiting"], usage["pinned"]) == (1, 0, 1, 1)
+    archive.contents.clear()
+    reader.close()
+    content.close()
+    with pytest.raises(Unreachable):
+        read.result()

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 
 from pacifica_fs.content.content import Caching
 from pacifica_fs.errors import ConfigError
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 
 
 def test_restart(make, archive):

@@ -1,6 +1,5 @@
 """Names of blobs, page caches, corruption: the pure parts."""
 
-from tests.unit.content.content_fakes import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from pacifica_fs.content import keys
 from pacifica_fs.content.corruption import STRIKES, Corruption
 from pacifica_fs.content.pages import Caching, Pages
 from pacifica_fs.model import Digest, FileRef
+from tests.unit.content.content_fakes import Clock
 
 
 def ref(**changes):

@@ -5,6 +5,7 @@ A disk that records its effects shows their order; copies of the spool as a cras
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -151,10 +152,14 @@ def test_an_error_of_fsync_reaches_the_program_and_is_never_forgotten(recorded):
 def crash(rig, tmp_path):
     """The spool as a SIGKILL would leave it now, with a new daemon on it."""
     after = Rig(tmp_path / "after")
-    shutil.copytree(rig.root, after.root)
-    # Modes, in the order in which things happened: the times of change are all that says what came last.
-    for path in sorted(rig.root.rglob("*"), key=lambda path: path.lstat().st_ctime_ns):
-        os.chmod(after.root / path.relative_to(rig.root), stat.S_IMODE(path.lstat().st_mode))
+    with contextlib.ExitStack() as still:
+        # One moment: nobody replaces a journal while it is copied.
+        for bundle in rig.drop._spool.bundles.values():
+            still.enter_context(bundle.lock)
+        shutil.copytree(rig.root, after.root)
+        # Modes, in the order in which things happened: the times of change are all that says what came last.
+        for path in sorted(rig.root.rglob("*"), key=lambda path: path.lstat().st_ctime_ns):
+            os.chmod(after.root / path.relative_to(rig.root), stat.S_IMODE(path.lstat().st_mode))
     after.site = rig.site
     return after
 
