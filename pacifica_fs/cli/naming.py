@@ -25,9 +25,8 @@ def choose(uploads: Sequence[Upload], text: str, mount: MountPoint | None = None
     below = _below(text, mount)
     if below is None:
         plain = text.strip("/")
-        matches = [u for u in uploads if plain in (full(u), u.get("id"))] or [
-            u for u in uploads if u.get("name") == plain
-        ]
+        exact = [upload for upload in uploads if plain in (full(upload), upload.get("id"))]
+        matches = _newest(exact or [upload for upload in uploads if upload.get("name") == plain])
     else:
         # A path may lead further down, to a file in the bundle; the longest name that fits is meant.
         fitting = [upload for upload in uploads if f"{below}/".startswith(f"{full(upload)}/")]

@@ -43,9 +43,9 @@ RECENT = 5
     "-w", "--watch", is_flag=True, help="Again and again until Ctrl-C; where it is no terminal, at each change."
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="All uploads, also those long done.")
-@click.option("-m", "--mount", "dir", type=click.Path(path_type=Path), metavar="DIR", help="Which mount, if several.")
+@click.option("-m", "--mount", "dir", type=Path, metavar="DIR", help="Which mount, if several.")
 @click.option(
-    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
+    "-c", "--config", "file", type=Path, metavar="FILE", help="The mount, or the spool, of this configuration."
 )
 @click.pass_obj
 def command(
@@ -55,7 +55,7 @@ def command(
     output = Output()
     before: Snapshot | None = None
     while True:
-        mount = find.mount(outside, dir)
+        mount = find.mount(outside, dir, file)
         seen = snapshot.look(outside, mount, file)
         if seen != before or output.fancy:
             if as_json:

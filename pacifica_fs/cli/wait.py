@@ -46,9 +46,9 @@ class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 @click.command("wait", help=HELP, short_help="Wait until a bundle is ingested or needs somebody.")
 @click.option("-t", "--timeout", type=_Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
-@click.option("-m", "--mount", "dir", type=click.Path(path_type=Path), metavar="DIR", help="Which mount, if several.")
+@click.option("-m", "--mount", "dir", type=Path, metavar="DIR", help="Which mount, if several.")
 @click.option(
-    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
+    "-c", "--config", "file", type=Path, metavar="FILE", help="The mount, or the spool, of this configuration."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code says it all.")
 @click.argument("name")
@@ -106,12 +106,12 @@ class Waiting:
             for mount in self.outside.mounts():
                 if mount.path in find.real(name).parents:
                     self.dir = mount.path
-        return find.mount(self.outside, self.dir)
+        return find.mount(self.outside, self.dir, self.file)
 
     def _again(self, upload: Upload) -> tuple[Upload | None, bool]:
         """The bundle now, and whether a mount answered."""
         try:
-            mount = find.mount(self.outside, self.dir)
+            mount = find.mount(self.outside, self.dir, self.file)
         except Failed:
             return None, False
         if mount is None:
