@@ -56,7 +56,7 @@ def sweep(folder: ArchiveFolder) -> None:
                 dead.append(folder.incoming / f"dead-{name}")
                 os.rename(folder.incoming / name, dead[-1])
     for path in dead:  # many gigabytes perhaps: nobody waits for it
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
 
 
 def fill(made: Path, files: Iterable[BundleFile], sent: Callable[[int], None]) -> None:
@@ -127,6 +127,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """As far as it goes: what stays is tried again by the next sweep."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _alive(path: Path) -> bool:
