@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from ...errors import Invalid, NotFound
@@ -59,8 +60,9 @@ class LocalInbox:
             return self._ticket(bundle, published)
         sweep(self._folder)
         with incoming(self._folder) as made:
-            with self._folder.errors(f"the bundle '{bundle.name}' cannot be copied"):
-                fill(made, bundle.files, sent)
+            with contextlib.closing(fill(made, bundle.files)) as copied:
+                while (total := self._next_piece(bundle, copied)) is not None:
+                    sent(total)
             return self._ticket(bundle, self._publish(bundle, made, last))
 
     def poll(self, ticket: Ticket) -> Progress:
@@ -74,6 +76,10 @@ class LocalInbox:
         self._need_index()
         published = self._published(bundle.id)
         return (published,) if published else ()
+
+    def _next_piece(self, bundle: Bundle, copied: Generator[int, None, None]) -> int | None:
+        with self._folder.errors(f"the bundle '{bundle.name}' cannot be copied"):
+            return next(copied, None)
 
     def _publish(self, bundle: Bundle, made: Path, last: Callable[[], None]) -> str:
         """Give `made` an id and its place, unless another program published the bundle meanwhile."""
