@@ -1,6 +1,7 @@
 """The kind `pacifica` passes the contract, against the released services."""
 
 import contextlib
+from typing import ClassVar
 
 import pytest
 
@@ -15,8 +16,7 @@ build = pytest.importorskip("pacifica_fs.archives.pacifica.archive").build
 
 pytestmark = [pytest.mark.pacifica, pytest.mark.timeout(300)]
 
-READING = ("policy", "metadata", "cart", "archive_interface", "files_by_hash")
-SERVICES = (*READING, "ingest")
+SERVICES = ("policy", "metadata", "ingest", "cart", "archive_interface", "files_by_hash")
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +26,12 @@ def published():
 
 
 class PacificaKind(Kind):
-    fields = {"project": "51001", "instrument": "2001"}  # noqa: RUF012
+    fields: ClassVar = {"project": "51001", "instrument": "2001"}
     idempotent = False
     time_step_ns = 10**9
     many = 200
     services = SERVICES
+    more: ClassVar = {}
 
     @pytest.fixture
     def proxies(self, pacifica_site, faulty):
@@ -39,7 +40,7 @@ class PacificaKind(Kind):
     @pytest.fixture
     def built(self, pacifica_site, proxies, tmp_path):
         options = {name: proxy.url for name, proxy in proxies.items()} | {"user": pacifica_site.logon}
-        settings = ArchiveSettings("emsl", "pacifica", options=options, source="test")
+        settings = ArchiveSettings("emsl", "pacifica", options=options | self.more, source="test")
         built = build(settings, Effects(SystemClock(), tmp_path / "state", tmp_path / "cache"))
         yield built
         built.archive.close()
@@ -76,9 +77,28 @@ class PacificaKind(Kind):
 
         return outage
 
+    @pytest.fixture
+    def damage(self, pacifica_site):
+        whole = {}
+
+        def damage(ref):
+            (path,) = [path for path in pacifica_site.archive_folder.rglob(ref.id) if path.is_file()]
+            whole[path] = path.read_bytes()
+            path.chmod(0o600)
+            path.write_bytes(whole[path][:-1])
+
+        yield damage
+        for path, content in whole.items():
+            path.write_bytes(content)
+
 
 class TestPacificaArchive(PacificaKind, ArchiveContract):
     pass
+
+
+class TestPacificaArchiveWithRanges(PacificaKind, ArchiveContract):
+    services = ("metadata", "archive_interface")
+    more: ClassVar = {"ranges": "trusted"}
 
 
 class TestPacificaArchiveThroughCarts(PacificaKind, ArchiveContract):

@@ -43,6 +43,8 @@ def leftovers(site):
     [
         ("é" * 128, "more than 255 bytes"),
         ("a/../b", "'..' is no name"),
+        ("../../../format", "'..' is no name"),
+        ("/absolute", "'' is no name"),
         ("a\udcff", "not valid UTF-8"),
         ("a\0b", "NUL"),
         ("/".join(["d" * 255] * 16), "are possible in this archive"),
