@@ -15,7 +15,7 @@ from .naming import full
 from .output import Output, ago, clock_text, plain, printable, remark, size
 from .outside import Outside
 from .snapshot import Snapshot, Upload
-from .wait import over, sentence
+from .wait import over, sentence, waits
 
 HELP = """Show what is under way: uploads, downloads, the cache, and the archives.
 
@@ -118,7 +118,7 @@ def _row(upload: Upload, now: float) -> tuple[str, ...]:
     elif over(upload):
         what = ""
     else:
-        what = f"waits for {upload['waiting_for']}" if upload.get("waiting_for") else ""
+        what = waits(upload)
     sent = size(upload["sent"]) if upload.get("sent") and state in ("sending", "ingesting") else ""
     since = ago(upload.get("updated"), now)
     return full(upload), state, plain(upload.get("files")), size(upload.get("bytes")), sent, since, what

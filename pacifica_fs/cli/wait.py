@@ -157,8 +157,14 @@ def _line(upload: Upload) -> str:
     if upload.get("state") == "done" and upload.get("transaction"):
         parts.append(f"transaction {upload['transaction']}")
     if upload.get("waiting_for") and not over(upload):
-        parts.append(f"waiting for {upload['waiting_for']}")
+        parts.append(waits(upload))
     return "  ".join(map(printable, parts))
+
+
+def waits(upload: Upload) -> str:
+    """What has to happen next; an open bundle says it in a sentence, the others with a word."""
+    words = str(upload.get("waiting_for") or "")
+    return words if upload.get("state") == "open" or not words else f"waits for {words}"
 
 
 def _explain(upload: Upload, state: str) -> None:
