@@ -207,9 +207,12 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_durably(path: Path, data: bytes, mode: int = 0o444) -> None:
-    """Put `data` in place of `path` in one step that survives a power cut, its directory's entry included."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+def write_durably(path: Path, data: bytes, through: Path, mode: int = 0o444) -> None:
+    """Put `data` in place of `path` in one step that survives a power cut, its directory's entry included.
+
+    It is written in the folder `through` first, where a crash may leave it.
+    """
+    beside = through / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(descriptor, "wb") as stream:

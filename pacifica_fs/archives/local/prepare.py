@@ -75,7 +75,7 @@ def _was_archive(folder: ArchiveFolder, marker: Path | None) -> bool:
 def _remember(folder: ArchiveFolder, marker: Path | None) -> None:
     if marker is not None and not _was_archive(folder, marker):
         marker.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(marker, os.fsencode(folder.root), 0o644)
+        write_durably(marker, os.fsencode(folder.root), marker.parent, 0o644)
 
 
 def _create(folder: ArchiveFolder, key: str, parents: bool) -> None:
@@ -95,8 +95,8 @@ def _create(folder: ArchiveFolder, key: str, parents: bool) -> None:
                 )
         for directory in (folder.transactions, folder.incoming, folder.bundles):
             directory.mkdir(exist_ok=True)
-        write_durably(folder.root / "README.txt", README.encode(), 0o644)
-        write_durably(folder.format, FORMAT.encode())
+        write_durably(folder.root / "README.txt", README.encode(), folder.incoming, 0o644)
+        write_durably(folder.format, FORMAT.encode(), folder.incoming)
     finally:
         os.close(descriptor)
 
