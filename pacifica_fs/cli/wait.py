@@ -179,7 +179,8 @@ def sentence(problem: object) -> str:
     """A problem, as text or as an object with `what`, `remedy` and `path`, in one line."""
     if not isinstance(problem, dict):
         return printable(problem)
-    path = f"{problem['path']}: " if problem.get("path") else ""
-    text = problem.get("what") or problem.get("why") or ""
+    text = str(problem.get("what") or problem.get("why") or "")
+    path = str(problem.get("path") or "")
+    path = "" if not path or text.startswith(path) else f"{path}: "
     remedy = f"; {problem['remedy']}" if problem.get("remedy") else ""
     return printable(f"{path}{text}{remedy}")

@@ -21,6 +21,11 @@ def test_problems_are_told(run, mount):
     assert run("wait", "run-42").stderr == "  metadata.json: no such project; Ask for 1234a.\n"
 
 
+def test_a_path_is_not_told_twice(run, mount):
+    mount.bundle("here", "run-42", "held", problems=[{"what": "metadata.json, line 1: wrong", "path": "metadata.json"}])
+    assert run("wait", "run-42").stderr == "  metadata.json, line 1: wrong\n"
+
+
 def test_each_step_is_shown_once_until_it_is_done(run, mount, outside):
     mount.bundle("here", "run-42", "open", waiting_for="more files")
     outside.clock.events = {
