@@ -181,6 +181,6 @@ def sentence(problem: object) -> str:
         return printable(problem)
     text = str(problem.get("what") or problem.get("why") or "")
     path = str(problem.get("path") or "")
-    path = "" if not path or text.startswith(path) else f"{path}: "
+    path = "" if not path or text.startswith((f"{path}:", f"{path},")) else f"{path}: "
     remedy = f"; {problem['remedy']}" if problem.get("remedy") else ""
     return printable(f"{path}{text}{remedy}")
