@@ -28,6 +28,7 @@ def published():
 class PacificaKind(Kind):
     fields: ClassVar = {"project": "51001", "instrument": "2001"}
     idempotent = False
+    sizes_are_claims = True
     time_step_ns = 10**9
     many = 200
     services = SERVICES

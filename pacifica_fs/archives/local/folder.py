@@ -106,7 +106,7 @@ class ArchiveFolder:
         with self.errors(f"{self.sequence} cannot be locked"):
             descriptor = os.open(self.sequence, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                self._wait_for(descriptor)
+                self.wait_for(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -115,7 +115,8 @@ class ArchiveFolder:
         finally:
             os.close(descriptor)
 
-    def _wait_for(self, descriptor: int) -> None:
+    def wait_for(self, descriptor: int) -> None:
+        """Lock an open file; WaitTimeout after `LOCK_WAIT` seconds."""
         deadline = self.clock.monotonic() + LOCK_WAIT
         while not lock(descriptor):
             if self.clock.monotonic() >= deadline:

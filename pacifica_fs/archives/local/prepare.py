@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def _create(folder: ArchiveFolder, key: str, parents: bool) -> None:
         )
     descriptor = os.open(folder.sequence, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # milliseconds: only who makes the same archive now can hold it
+        folder.wait_for(descriptor)
         with contextlib.suppress(FileNotFoundError):
             if os.listdir(folder.transactions) and not folder.format.exists():
                 raise ConfigError(
