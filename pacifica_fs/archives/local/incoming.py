@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import uuid
@@ -19,6 +20,8 @@ from ...errors import Corrupt
 from ...model import BundleFile
 from .folder import ArchiveFolder, lock, sync_directory
 from .record import FILES
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
 
@@ -50,11 +53,17 @@ def sweep(folder: ArchiveFolder) -> None:
     with folder.locked(), folder.errors(f"{folder.incoming} cannot be cleaned"):
         folder.incoming.mkdir(exist_ok=True)
         for name in os.listdir(folder.incoming):
-            if name.startswith("dead-"):
-                dead.append(folder.incoming / name)
-            elif not _alive(folder.incoming / name / "lock"):
-                dead.append(folder.incoming / f"dead-{name}")
-                os.rename(folder.incoming / name, dead[-1])
+            path = folder.incoming / name
+            try:
+                if not name.startswith("dead-"):
+                    if _alive(path / "lock"):
+                        continue
+                    path = path.rename(folder.incoming / f"dead-{name}")
+                dead.append(path)
+            except FileNotFoundError:
+                pass  # its maker has just finished, and removed it
+            except OSError as error:
+                log.warning("%s stays: %s", path, error)
     for path in dead:  # many gigabytes perhaps: nobody waits for it
         _remove(path)
 

@@ -253,6 +253,19 @@ def test_what_the_living_hold_is_not_swept_and_what_the_dead_left_is(site, here)
     assert ids(here) == ["1"]
 
 
+def test_a_maker_that_finishes_while_others_sweep_harms_nobody(site, here, monkeypatch):
+    finishing = site.root / "incoming/0123"
+    finishing.mkdir()  # without its lock: it is being removed
+
+    def gone_before(path):
+        shutil.rmtree(finishing)
+        return False
+
+    monkeypatch.setattr(incoming_module, "_alive", gone_before)
+    assert site.send(here, site.bundle(FILES)) == "1"
+    assert leftovers(site) == []
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
