@@ -61,9 +61,11 @@ def metric(mount: Mount, name: str, labels: str = "") -> float:
     return float(found[1]) if found else 0.0
 
 
-def requests(mount: Mount, operation: str) -> float:
-    """How many requests of this operation the kernel has made."""
-    return metric(mount, "requests", f'{{operation="{operation}"}}')
+def requests(mount: Mount, *operations: str) -> dict[str, float]:
+    """How many requests of these operations the kernel has made."""
+    text = mount.read("status/metrics").decode()
+    found = dict(re.findall(r'^pacifica_fs_requests\{operation="(\w+)"\} (\S+)$', text, re.M))
+    return {name: float(found.get(name, 0)) for name in operations}
 
 
 class Readers:

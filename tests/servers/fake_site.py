@@ -104,12 +104,17 @@ class Service:
 
 
 class FakeSite:
-    """The two services, running until `close`. `requests` counts `cart POST`, `policy GET`, and so on."""
+    """The two services, running until `close`. `requests` counts `cart POST`, `policy GET`, and so on.
+
+    While `page` is set, every request is answered with that status and HTML, as by something between; with status 0 not
+    at all.
+    """
 
     def __init__(self) -> None:
         self.transactions: dict[int, list[File]] = {}
         self.carts: dict[str, list[File]] = {}
         self.requests: Counter[str] = Counter()
+        self.page: tuple[int, str] | None = None
         self.closing = threading.Event()
         self.policy = Service(self, "policy")
         self.cart = Service(self, "cart")
@@ -193,6 +198,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         self.site.requests[f"{self.server.service} {self.command}"] += 1
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.site.page is not None:
+            self._page(*self.site.page)
+            return
         parts = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if self.server.service == "cart":
@@ -207,6 +215,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         for name, text in headers.items():
             self.send_header(name.replace("_", "-"), text)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _page(self, status: int, text: str) -> None:
+        if not status:
+            while self.site.page is not None and not self.site.closing.wait(0.05):
+                pass
+            self.close_connection = True
+            return
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
