@@ -1,7 +1,7 @@
 """TOML into typed values; every error names the file, the key and what was expected.
 
-One file is read: the one given, else the user's, on top of the system's (tables are merged key by key). With none at all
-the configuration is one `local` archive called `here`. Secrets are not looked up here: see `transport.credentials`.
+One file is read: the one given, else the user's, on top of the system's (tables are merged key by key). With none at
+all the configuration is one `local` archive called `here`. Secrets are not looked up here: see `transport.credentials`.
 """
 
 from __future__ import annotations

@@ -1,375 +1,376 @@
-"""The FUSE library, and nothing else: libfuse3's callbacks in terms of `Operations`.
+"""The FUSE library (mfusepy on libfuse3), and nothing else: requests are translated, `operations` decides.
 
-mfusepy makes the table of callbacks; nearly each of its methods is replaced here, because its own copy data, make a
-dictionary for each `stat`, or give no attributes with a listing. What was measured and why each setting is as it is:
-
-* Reads go by pread straight into libfuse's buffer; splicing costs two to three times as much at 1 MiB requests.
-* Listings carry attributes (readdirplus), which works only with non-zero offsets.
-* 512 threads and 512 background requests: with fewer, waiting readers stop `stat` or reads of other files.
-* Never `intr`: its signal kills the daemon on libfuse3. Readers of direct_io files are killable because
-  fuse_interrupted() is asked while they wait; of cached files, because the kernel waits for the page then.
-* Names and attributes are kept for one second and negative answers not at all: drop and status change by themselves.
-
-Threading: callbacks come from libfuse's threads, up to 512 at once.
+The library's own methods are overridden where measurements say so: READ goes straight into libfuse's buffer, READDIR
+gives attributes along (with offsets that are not zero, without which libfuse drops them), and no struct is built from
+a dict. Requests come on libfuse's threads, many at once. State of the class must not be named like a FUSE operation:
+the library would call it. The library has to be chosen when it is imported, so this module does that.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import ctypes.util
+import errno
 import itertools
 import logging
+import operator
 import os
+import struct
+import threading
 import time
-import types
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import PacificaFSError, to_errno
-from .files import OpenFile
-from .mounts import SUBTYPE, MountError
-from .operations import NAME_MAX, Operations
-from .structures import BLOCK, Listing, StatLayout
-
-LIBRARY = "fuse3"
-NO_LIBRARY = "libfuse3 is missing: install it (Debian and Ubuntu: apt install fuse3; Fedora: dnf install fuse3-libs)"
-
-THREADS = 512
-IDLE_THREADS = 10
-BACKGROUND = 512
-TIMEOUT = 1.0
-
-_AUTO_INVAL_DATA = 1 << 12
-_READDIRPLUS_AUTO = 1 << 14
-_READDIR_PLUS = 1
-_FILL_DIR_PLUS = 2
-_UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
-_PYBUF_READ = 0x100
-_EIO, _EINTR, _ERANGE = 5, 4, 34
-_LOOP_ENDED = (7, 8)
-"""fuse_main_real(): the mount was served, and ended otherwise than by an unmount."""
-
-_log = logging.getLogger(__name__)
+from .operations import Operations, Stat
 
 
-@contextlib.contextmanager
-def _only_libfuse3() -> Iterator[None]:
-    """mfusepy chooses its library by the environment, while it is imported; ours is not the user's to choose."""
-    names = ("FUSE_LIBRARY_NAME", "FUSE_LIBRARY_PATH")
-    saved = {name: os.environ.pop(name) for name in names if name in os.environ}
-    os.environ["FUSE_LIBRARY_NAME"] = LIBRARY
+def _load() -> Any:
+    """mfusepy on libfuse3, whatever the user's environment says. OSError if the library is missing."""
+    before = os.environ.get("FUSE_LIBRARY_NAME")
+    os.environ["FUSE_LIBRARY_NAME"] = "fuse3"
     try:
-        yield
-    except OSError as error:
-        raise MountError(f"{NO_LIBRARY} ({error})") from error
+        import mfusepy
     finally:
-        del os.environ["FUSE_LIBRARY_NAME"]
-        os.environ.update(saved)
+        if before is None:
+            del os.environ["FUSE_LIBRARY_NAME"]
+        else:
+            os.environ["FUSE_LIBRARY_NAME"] = before
+    return mfusepy
 
 
-with _only_libfuse3():
-    import mfusepy
+fuse = _load()
+_thread = threading.local()
+log = logging.getLogger(__name__)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
+libc.pread.restype = ctypes.c_ssize_t
 
-if mfusepy.fuse_version_major != 3:
-    raise MountError(NO_LIBRARY)
-
-# fmt: off
-_CALLBACKS = (
-    "getattr", "readlink", "mknod", "mkdir", "unlink", "rmdir", "symlink", "rename", "link", "chmod", "chown",
-    "truncate", "open", "read", "write", "statfs", "flush", "release", "fsync", "setxattr", "getxattr",
-    "listxattr", "removexattr", "opendir", "readdir", "releasedir", "init", "create", "utimens",
-)
-# fmt: on
-
-# The prototype of the filler, with addresses instead of pointer objects, and without releasing the GIL for each name:
-# the filler only copies into a buffer.
-_FILLER = ctypes.PYFUNCTYPE(
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_longlong, ctypes.c_int
-)
+AUTO_INVAL_DATA, READDIRPLUS_AUTO = 1 << 12, 1 << 14
+PLUS = 1 << 0  # of readdir's flags
+FILL_PLUS = 1 << 1
+NOREPLACE = 1
+NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
+THREADS = BACKGROUND = 512
+ATTRIBUTES_FOR = 1.0
+BLOCK = 512
+SCALARS = ("st_ino", "st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_blksize")
+TIMES = ("st_atimespec", "st_mtimespec", "st_ctimespec")
+CODES = {4: "I", 8: "q", 16: "qq"}
+FILLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
 
 
-def _never() -> bool:
-    return False
+class Registered:
+    """Tells the library which operations there are; they are methods of `Binding`."""
+
+    use_ns = True
+    getattr = readlink = statfs = True
+    getxattr = listxattr = setxattr = removexattr = True
+    opendir = readdir = releasedir = True
+    open = create = read = write = flush = fsync = release = True
+    mkdir = unlink = rmdir = rename = symlink = link = mknod = True
+    truncate = chmod = chown = utimens = init = True
+
+
+class StatLayout:
+    """Packs `struct stat` as this machine lays it out, without a Python object for each field."""
+
+    def __init__(self, look: Any) -> None:
+        kind = fuse.c_stat
+        self.size = ctypes.sizeof(kind)
+        fields = [getattr(kind, name) for name in SCALARS] + [getattr(kind, name) for name in TIMES]
+        order = sorted(range(len(fields)), key=lambda number: fields[number].offset)
+        text, end = "=", 0
+        for number in order:
+            field = fields[number]
+            text += f"{field.offset - end}x{CODES[field.size]}"
+            end = field.offset + field.size
+        self._struct = struct.Struct(text + f"{self.size - end}x")
+        # Where each value of `pack_into` goes: a time takes two places.
+        places = [[n] if n < len(SCALARS) else [2 * n - len(SCALARS), 2 * n - len(SCALARS) + 1] for n in order]
+        self._arrange = operator.itemgetter(*itertools.chain.from_iterable(places))
+        self._owner = (look.uid, look.gid)
+
+    def pack_into(self, buffer: Any, offset: int, stat: Stat) -> None:
+        """One `struct stat` into a writable buffer."""
+        time = divmod(stat.mtime_ns, 1_000_000_000)
+        size = stat.size
+        scalars = (stat.ino, stat.mode, stat.nlink, *self._owner, size, (size + BLOCK - 1) // BLOCK, 4096)
+        self._struct.pack_into(buffer, offset, *self._arrange(scalars + time + time + time))
+
+
+class Listed:
+    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
+
+    __slots__ = ("_buffer", "address", "names", "size")
+
+    def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
+        self.names = names
+        self.size = layout.size
+        self._buffer = ctypes.create_string_buffer(layout.size * len(names))
+        self.address = ctypes.addressof(self._buffer)
+        for number, stat in enumerate(stats):
+            layout.pack_into(self._buffer, number * layout.size, stat)
+
+
+class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
+    """One mount. `started(abort)` is called when libfuse is about to serve."""
+
+    def __init__(self, served: Operations, mountpoint: str, started: Callable[[], None], **options: Any) -> None:
+        self._served = served
+        self._started = started
+        self._layout = StatLayout(served.look)
+        self._directories: dict[int, Listed] = {}
+        self._counter = itertools.count(1)
+        self._counts = served.requests
+        super().__init__(
+            Registered(),
+            mountpoint,
+            raw_fi=True,
+            foreground=True,
+            max_threads=THREADS,
+            max_idle_threads=THREADS,
+            **options,
+        )
+
+    def _wrapper(self, func: Any, *args: Any, **kwargs: Any) -> int:
+        """The outermost guard of every request."""
+        if not getattr(_thread, "kept", False):
+            # libfuse's threads are foreign to Python, which would make and destroy a thread state (and map and unmap
+            # its stack) for every request. One more reference keeps it; no thread of ours ever ends (max_idle_threads).
+            ctypes.pythonapi.PyGILState_Ensure()
+            _thread.kept = True
+        self._counts[func.__name__] += 1
+        try:
+            return func(*args) or 0
+        except (PacificaFSError, OSError) as error:
+            log.debug("%s: %s", func.__name__, error)
+            return -to_errno(error)
+        except Exception:
+            log.exception("unexpected error in %s", func.__name__)
+            return -errno.EIO
+
+    # ------------------------------------------------------------------ set-up
+
+    def init_fuse_3(self, connection: Any, config: Any) -> None:
+        """Settings of the connection."""
+        conn, conf = connection.contents, config.contents
+        conn.max_background = BACKGROUND
+        conn.congestion_threshold = BACKGROUND * 3 // 4
+        conn.want &= ~(AUTO_INVAL_DATA | READDIRPLUS_AUTO)
+        conf.use_ino = 1
+        conf.hard_remove = 1
+        conf.attr_timeout = conf.entry_timeout = ATTRIBUTES_FOR
+        conf.negative_timeout = 0.0
+        self._started()
+
+    # -------------------------------------------------------------- attributes
+
+    def getattr_fuse_3(self, path: bytes | None, buffer: Any, info: Any) -> None:
+        """stat."""
+        served = self._served
+        node = served.opened(info.contents.fh).node if path is None else served.resolve(_text(path))
+        target = (ctypes.c_char * self._layout.size).from_address(ctypes.addressof(buffer.contents))
+        self._layout.pack_into(target, 0, served.stat(node))
+
+    def readlink(self, path: bytes, buffer: Any, size: int) -> None:
+        """readlink."""
+        target = os.fsencode(self._served.readlink(self._served.resolve(_text(path))))[: size - 1] + b"\0"
+        ctypes.memmove(buffer, target, len(target))
+
+    def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *_: Any) -> int:
+        """getxattr."""
+        served = self._served
+        # ENOTSUP, not ENODATA: it makes `ls -l` stop asking for the ACL of each file.
+        if not name.startswith(b"user."):
+            return -errno.ENOTSUP
+        return _give(served.xattr(served.resolve(_text(path)), _text(name)), value, size)
+
+    def listxattr(self, path: bytes, names: Any, size: int) -> int:
+        """listxattr."""
+        served = self._served
+        found = served.xattrs(served.resolve(_text(path)))
+        return _give(b"".join(os.fsencode(name) + b"\0" for name in found), names, size)
+
+    def setxattr(self, path: bytes, *_: Any) -> None:
+        """Refused."""
+        self._served.refuse_xattr(_text(path))
+
+    def removexattr(self, path: bytes, *_: Any) -> None:
+        """Refused."""
+        self._served.refuse_xattr(_text(path))
+
+    def statfs(self, path: bytes, buffer: Any) -> None:
+        """df."""
+        total, free = self._served.space(_text(path))
+        shown = buffer.contents
+        shown.f_bsize = shown.f_frsize = 4096
+        shown.f_blocks = total // 4096
+        shown.f_bfree = shown.f_bavail = free // 4096
+        shown.f_files = shown.f_ffree = shown.f_favail = 1 << 40
+        shown.f_namemax = 255
+
+    # -------------------------------------------------------------- directories
+
+    def opendir(self, path: bytes, info: Any) -> None:
+        """A snapshot, so that offsets stay what they are while somebody reads on."""
+        served = self._served
+        node = served.resolve(_text(path))
+        own = served.stat(node)
+        names, stats = [b".", b".."], [own, own]
+        for name, entry in served.entries(node):
+            names.append(os.fsencode(name))
+            stats.append(served.stat(entry))
+        number = next(self._counter)
+        self._directories[number] = Listed(names, stats, self._layout)
+        info.contents.fh = number
+
+    def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
+        """Names with attributes."""
+        listed = self._directories[info.contents.fh]
+        fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
+        plus = FILL_PLUS if flags & PLUS else 0
+        address, size = listed.address, listed.size
+        for number in range(offset, len(listed.names)):
+            # . and .. are not looked up: the kernel knows them.
+            extra = plus if number > 1 else 0
+            if fill(buffer, listed.names[number], address + number * size, number + 1, extra):
+                break
+
+    def releasedir(self, path: bytes | None, info: Any) -> None:
+        """The snapshot goes."""
+        self._directories.pop(info.contents.fh, None)
+
+    # -------------------------------------------------------------------- files
+
+    def open(self, path: bytes, info: Any) -> None:
+        """open: answers at once."""
+        fi = info.contents
+        number = self._served.open(_text(path), fi.flags)
+        file = self._served.opened(number)
+        fi.fh = number
+        fi.direct_io = file.direct
+        fi.keep_cache = file.keep
+
+    def create(self, path: bytes, mode: int, info: Any) -> None:
+        """creat."""
+        fi = info.contents
+        fi.fh = self._served.create(_text(path), fi.flags, mode)
+
+    def read(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
+        """Exactly what is asked for, or up to the file's end, or an error: a short answer is kept as the end."""
+        file = self._served.opened(info.contents.fh)
+        reading = file.reading
+        address = ctypes.addressof(buffer.contents)
+        if reading is None:
+            data = self._served.read_snapshot(file, size, offset)
+            ctypes.memmove(address, data, len(data))
+            return len(data)
+        fd = reading.fd
+        if fd >= 0:
+            count: int = libc.pread(fd, address, size, offset)
+            if count == size or count == max(0, min(size, reading.size - offset)):
+                return count
+        return reading.read_into(address, size, offset, _interrupted if file.direct else None)
+
+    def write(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
+        """write."""
+        data = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))).cast("B")
+        return self._served.write(info.contents.fh, data, offset)
+
+    def flush(self, path: bytes | None, info: Any) -> None:
+        """close: the last place whose error a program sees."""
+        self._served.flush(info.contents.fh)
+
+    def fsync(self, path: bytes | None, datasync: int, info: Any) -> None:
+        """fsync."""
+        self._served.fsync(info.contents.fh)
+
+    def release(self, path: bytes | None, info: Any) -> None:
+        """The last close."""
+        self._served.release(info.contents.fh)
+
+    # ------------------------------------------------------------------ changes
+
+    def mkdir(self, path: bytes, mode: int) -> None:
+        """mkdir."""
+        self._served.mkdir(_text(path), mode)
+
+    def unlink(self, path: bytes) -> None:
+        """unlink."""
+        self._served.unlink(_text(path))
+
+    def rmdir(self, path: bytes) -> None:
+        """rmdir."""
+        self._served.rmdir(_text(path))
+
+    def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> None:
+        """rename, renameat2."""
+        if flags & ~NOREPLACE:
+            raise OSError(errno.EINVAL, "this kind of rename is not offered")
+        self._served.rename(_text(old), _text(new), bool(flags & NOREPLACE))
+
+    def symlink(self, target: bytes, path: bytes) -> None:
+        """Refused."""
+        self._served.refuse_special(_text(path))
+
+    def link(self, target: bytes, path: bytes) -> None:
+        """Refused."""
+        self._served.refuse_special(_text(path))
+
+    def mknod(self, path: bytes, mode: int, device: int) -> None:
+        """Refused, but for plain files, which `create` makes."""
+        self._served.refuse_special(_text(path))
+
+    def truncate_fuse_3(self, path: bytes | None, size: int, info: Any) -> None:
+        """truncate, ftruncate."""
+        self._served.truncate(_text_or_none(path), size, _number(info))
+
+    def chmod_fuse_3(self, path: bytes | None, mode: int, info: Any) -> None:
+        """chmod."""
+        self._served.set_mode(_text_or_none(path), mode, _number(info))
+
+    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, info: Any) -> None:
+        """chown."""
+        self._served.set_owner(_text_or_none(path), _number(info))
+
+    def utimens_fuse_3(self, path: bytes | None, times: Any, info: Any) -> None:
+        """utimensat."""
+        now = time.time_ns()
+        if times:
+            modified = times.contents.modtime
+            if modified.tv_nsec == OMIT:
+                return
+            if modified.tv_nsec != NOW:
+                now = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
+        self._served.set_times(_text_or_none(path), now, _number(info))
+
+
+def version() -> str:
+    """The library's version, for reports."""
+    return f"libfuse {fuse.fuse_version_major}.{fuse.fuse_version_minor}, mfusepy"
+
+
+def _interrupted() -> bool:
+    return bool(fuse._libfuse.fuse_interrupted())
 
 
 def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-class Binding(mfusepy.FUSE):  # type: ignore[misc]
-    """Serves `operations` at `mountpoint` until it is unmounted; the constructor returns then.
-
-    `on_init` is called once from a thread of libfuse when the kernel speaks for the first time; nothing in the mount
-    answers before it returned, and it must not raise. `settings` are options of libfuse. Raises MountError.
-
-    Attributes of this class must not be named like an operation: mfusepy would take them for callbacks.
-    """
-
-    def __init__(
-        self,
-        operations: Operations,
-        mountpoint: Path,
-        *,
-        uid: int,
-        gid: int,
-        settings: Mapping[str, str | bool],
-        on_init: Callable[[], None],
-    ) -> None:
-        self._ops = operations
-        self._on_init = on_init
-        self._layout = StatLayout(mfusepy.c_stat, uid, gid)
-        self._files: dict[int, OpenFile] = {}
-        self._listings: dict[int, tuple[Listing, bool]] = {}
-        self._handles = itertools.count(1)
-        libfuse = mfusepy._libfuse
-        self._interrupted: Callable[[], bool] = lambda: libfuse.fuse_interrupted() != 0
-        # use_errno: the number is kept for each thread, whatever Python does in between.
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._pread = libc.pread64 if hasattr(libc, "pread64") else libc.pread
-        self._pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_longlong)
-        self._pread.restype = ctypes.c_ssize_t
-        prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
-        self._view = prototype(("PyMemoryView_FromMemory", ctypes.pythonapi))
-        table = types.SimpleNamespace(use_ns=True, **dict.fromkeys(_CALLBACKS, True))
-        options = {name: _escaped(value) for name, value in settings.items()}
-        try:
-            super().__init__(
-                table,
-                os.fsdecode(mountpoint),
-                foreground=True,
-                subtype=SUBTYPE,
-                max_threads=THREADS,
-                max_idle_threads=IDLE_THREADS,
-                **options,
-            )
-        except RuntimeError as error:
-            code = error.args[0] if error.args else None
-            if code not in _LOOP_ENDED:
-                raise MountError(_explain(code, mountpoint)) from error
-            _log.info("the FUSE connection was cut (code %s)", code)
-
-    def _wrapper(self, func: Callable[..., Any], *args: Any) -> int:
-        """The one guard between Python and libfuse: every error becomes its errno, and nothing else gets out."""
-        try:
-            return func(*args) or 0
-        except PacificaFSError as error:
-            _log.debug("%s: %s", func.__name__, error)
-            return -to_errno(error)
-        except OSError as error:
-            _log.debug("%s: %s", func.__name__, error, exc_info=True)
-            return -to_errno(error)
-        except BaseException:  # noqa: BLE001 (the outermost guard)
-            _log.exception("unexpected error in %s%r", func.__name__, args[:1])
-            return -_EIO
-
-    def init_fuse_3(self, connection: Any, config: Any) -> None:
-        conn, conf = connection.contents, config.contents
-        conn.want &= ~(_AUTO_INVAL_DATA | _READDIRPLUS_AUTO)
-        conn.max_background = conn.congestion_threshold = BACKGROUND
-        conf.use_ino = 1
-        conf.attr_timeout = conf.entry_timeout = TIMEOUT
-        conf.negative_timeout = 0.0
-        # Else a file that is deleted while it is open lives on as `.fuse_hidden…`, and a bundle would take it along.
-        conf.hard_remove = 1
-        self._on_init()
-
-    # Names and attributes
-
-    def getattr_fuse_3(self, path: bytes | None, buffer: Any, fip: Any) -> int:
-        if path is None:
-            entry = self._ops.fgetattr(self._files[fip.contents.fh])
-        else:
-            entry = self._ops.getattr(_text(path))
-        ctypes.memmove(buffer, self._layout.pack(entry), self._layout.size)
-        return 0
-
-    def readlink(self, path: bytes, buffer: Any, size: int) -> int:
-        target = self._ops.readlink(_text(path)).encode("utf-8", "surrogateescape")[: size - 1] + b"\0"
-        ctypes.memmove(buffer, target, len(target))
-        return 0
-
-    def opendir(self, path: bytes, fip: Any) -> int:
-        # The listing is made here, so that offsets mean the same until the directory is closed.
-        listing = Listing(self._layout, self._ops.readdir(_text(path)))
-        handle = next(self._handles)
-        self._listings[handle] = (listing, False)
-        fip.contents.fh = handle
-        return 0
-
-    def readdir_fuse_3(self, path: bytes, buffer: Any, filler: Any, offset: int, fip: Any, flags: int) -> int:
-        handle = fip.contents.fh
-        listing, begun = self._listings[handle]
-        if offset == 0:
-            if begun:  # rewinddir(3) shows what is there now
-                listing = Listing(self._layout, self._ops.readdir(_text(path)))
-            self._listings[handle] = (listing, True)
-        fill = _FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
-        plus = _FILL_DIR_PLUS if flags & _READDIR_PLUS else 0
-        names, size = listing.names, self._layout.size
-        address = listing.address + offset * size
-        for index in range(offset, len(names)):
-            if fill(buffer, names[index], address, index + 1, plus):
-                break
-            address += size
-        return 0
-
-    def releasedir(self, path: bytes, fip: Any) -> int:
-        self._listings.pop(fip.contents.fh, None)
-        return 0
-
-    def statfs(self, path: bytes, buffer: Any) -> int:
-        total, free = self._ops.space(_text(path)) or (0, 0)
-        found = buffer.contents
-        found.f_bsize = found.f_frsize = BLOCK
-        found.f_blocks = total // BLOCK
-        found.f_bfree = found.f_bavail = free // BLOCK
-        found.f_namemax = NAME_MAX
-        return 0
-
-    def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *_: Any) -> int:
-        return _answer(self._ops.getxattr(_text(path), _text(name)), value, size)
-
-    def listxattr(self, path: bytes, names: Any, size: int) -> int:
-        found = self._ops.listxattr(_text(path))
-        return _answer(b"".join(name.encode() + b"\0" for name in found), names, size)
-
-    def setxattr(self, path: bytes, *_: Any) -> None:
-        self._ops.setxattr(_text(path))
-
-    def removexattr(self, path: bytes, name: bytes) -> None:
-        self._ops.setxattr(_text(path))
-
-    # Open files
-
-    def _opened(self, file: OpenFile, fip: Any) -> int:
-        handle = next(self._handles)
-        self._files[handle] = file
-        info = fip.contents
-        info.fh = handle
-        if file.direct:
-            info.direct_io = 1
-        elif file.keep:
-            info.keep_cache = 1
-        return 0
-
-    def open(self, path: bytes, fip: Any) -> int:
-        return self._opened(self._ops.open(_text(path), fip.contents.flags), fip)
-
-    def create(self, path: bytes, mode: int, fip: Any) -> int:
-        return self._opened(self._ops.create(_text(path), fip.contents.flags, mode), fip)
-
-    def read(self, path: bytes | None, buffer: Any, size: int, offset: int, fip: Any) -> int:
-        file = self._files[fip.contents.fh]
-        reader = file.reader
-        if reader is None:
-            data = file.read(size, offset)
-            ctypes.memmove(buffer, data, len(data))
-            return len(data)
-        address = ctypes.addressof(buffer.contents)
-        fd = reader.fd  # asked for each read: content becomes complete, or is found to be bad, while it is open
-        if fd < 0:
-            return reader.read_into(address, size, offset, self._interrupted if file.direct else _never)
-        return self._read_exactly(fd, address, min(size, max(0, reader.size - offset)), offset)
-
-    def _read_exactly(self, fd: int, address: int, size: int, offset: int) -> int:
-        """All `size` bytes: a shorter answer would be silent corruption in the page cache."""
-        done = 0
-        while done < size:
-            count = self._pread(fd, address + done, size - done, offset + done)
-            if count > 0:
-                done += count
-            elif count == 0 or ctypes.get_errno() != _EINTR:
-                _log.error("complete content is shorter than its size: %d of %d bytes at %d", done, size, offset)
-                return -_EIO
-        return done
-
-    def write(self, path: bytes | None, buffer: Any, size: int, offset: int, fip: Any) -> int:
-        if not size:
-            return 0
-        with self._view(ctypes.addressof(buffer.contents), size, _PYBUF_READ) as data:
-            return self._files[fip.contents.fh].write(data, offset)
-
-    def flush(self, path: bytes | None, fip: Any) -> None:
-        self._files[fip.contents.fh].flush()
-
-    def fsync(self, path: bytes | None, datasync: int, fip: Any) -> None:
-        self._files[fip.contents.fh].fsync()
-
-    def release(self, path: bytes | None, fip: Any) -> None:
-        self._files.pop(fip.contents.fh).release()
-
-    def truncate_fuse_3(self, path: bytes | None, size: int, fip: Any) -> None:
-        file = self._files.get(fip.contents.fh) if fip else None
-        if file is not None:
-            file.truncate(size)
-        elif path is not None:
-            self._ops.truncate(_text(path), size)
-
-    # Changes of names and attributes
-
-    def mkdir(self, path: bytes, mode: int) -> None:
-        self._ops.mkdir(_text(path), mode)
-
-    def unlink(self, path: bytes) -> None:
-        self._ops.unlink(_text(path))
-
-    def rmdir(self, path: bytes) -> None:
-        self._ops.rmdir(_text(path))
-
-    def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> None:
-        self._ops.rename(_text(old), _text(new), flags)
-
-    def mknod(self, path: bytes, mode: int, device: int) -> None:
-        self._ops.special(_text(path))
-
-    def symlink(self, target: bytes, path: bytes) -> None:
-        self._ops.special(_text(path))
-
-    def link(self, old: bytes, path: bytes) -> None:
-        self._ops.special(_text(path))
-
-    def chmod_fuse_3(self, path: bytes | None, mode: int, fip: Any) -> None:
-        if path is not None:
-            self._ops.chmod(_text(path), mode)
-
-    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, fip: Any) -> None:
-        if path is not None:
-            self._ops.chown(_text(path))
-
-    def utimens_fuse_3(self, path: bytes | None, times: Any, fip: Any) -> None:
-        if path is None:
-            return
-        time_ns: int | None = time.time_ns()
-        if times:
-            given = times.contents.modtime
-            if given.tv_nsec == _UTIME_OMIT:
-                time_ns = None
-            elif given.tv_nsec != _UTIME_NOW:
-                time_ns = given.tv_sec * 1_000_000_000 + given.tv_nsec
-        self._ops.utimens(_text(path), time_ns)
+def _text_or_none(path: bytes | None) -> str | None:
+    return None if path is None else _text(path)
 
 
-def _answer(data: bytes, buffer: Any, size: int) -> int:
-    """The convention of getxattr(2) and listxattr(2): without a buffer only the length."""
-    if size == 0 or not buffer:
-        return len(data)
-    if len(data) > size:
-        return -_ERANGE
-    ctypes.memmove(buffer, data, len(data))
+def _number(info: Any) -> int | None:
+    return int(info.contents.fh) if info else None
+
+
+def _give(data: bytes, buffer: Any, size: int) -> int:
+    """An attribute's value as the kernel asks for it: the length alone, or the bytes if they fit."""
+    if size:
+        if len(data) > size:
+            return -errno.ERANGE
+        ctypes.memmove(buffer, data, len(data))
     return len(data)
-
-
-def _escaped(value: str | bool) -> str | bool:
-    return value.replace("\\", "\\\\").replace(",", "\\,") if isinstance(value, str) else value
-
-
-def _explain(code: object, mountpoint: Path) -> str:
-    # The numbers of fuse_main_real() in libfuse3's lib/helper.c.
-    what = {
-        1: "libfuse does not know an option of these",
-        2: "the mount point is missing",
-        3: "libfuse does not know an option of these",
-        4: "the kernel or fusermount3 refused (a container needs --device /dev/fuse --cap-add SYS_ADMIN)",
-    }.get(code if isinstance(code, int) else 0, f"libfuse gave up with code {code}")
-    return f"cannot mount {mountpoint}: {what}; libfuse's own words are in the lines before"

@@ -1,153 +1,127 @@
-"""Which mounts of this program there are, whether they answer, and how to be rid of one."""
+"""What is mounted: this program's mounts as the kernel lists them, dead ones recognised without hanging on them."""
 
 from __future__ import annotations
 
 import ctypes
-import enum
 import errno
 import os
 import re
 import shutil
 import subprocess
-import sys
+import threading
 from pathlib import Path
 
 import msgspec
 
-from ..errors import PacificaFSError
+from ..errors import Denied, Invalid, PacificaFSError, WaitTimeout
 
-SUBTYPE = "pacifica-fs"
-TYPE = f"fuse.{SUBTYPE}"
-
-_MOUNTINFO = Path("/proc/self/mountinfo")
-_CONNECTIONS = Path("/sys/fs/fuse/connections")
-_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
-
-
-class MountError(PacificaFSError):
-    """Mounting or unmounting is not possible; the message has the remedy."""
-
-    errno = errno.EINVAL
-
-
-class Answer(enum.Enum):
-    """What a mount point says: `ALIVE`, `DEAD` (its daemon is gone), `SILENT` (no answer within the limit)."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    SILENT = "silent"
+TYPE = "fuse.pacifica-fs"
+MOUNTINFO = Path("/proc/self/mountinfo")
+CONNECTIONS = Path("/sys/fs/fuse/connections")
+MNT_DETACH = 2
+PATIENCE = 3.0
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """One line of /proc/self/mountinfo. `uid` is who mounted it (FUSE only), `minor` names the FUSE connection."""
+    """One line of the kernel's table. `minor` numbers the connection in /sys/fs/fuse/connections."""
 
-    point: Path
-    type: str
+    path: Path
     source: str
-    uid: int | None
+    type: str
+    uid: int
     minor: int
 
 
-def read_mountinfo(text: str) -> list[Mount]:
-    """All mounts of a mountinfo file (proc(5)), the topmost of one point last."""
-    mounts = []
+def table(text: str | None = None) -> list[Mount]:
+    """All FUSE mounts of this program, in the order of mounting."""
+    text = MOUNTINFO.read_text(errors="surrogateescape") if text is None else text
+    found = []
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
-        fields, rest = left.split(" "), right.split(" ")
-        uid = re.search(r"(?:^|,)user_id=(\d+)", rest[2] if len(rest) > 2 else "")
-        mounts.append(
-            Mount(
-                point=Path(_unescape(fields[4])),
-                type=rest[0],
-                source=_unescape(rest[1]),
-                uid=int(uid[1]) if uid else None,
-                minor=int(fields[2].partition(":")[2]),
-            )
-        )
-    return mounts
+        fields, (kind, source, options) = left.split(" "), right.split(" ", 2)
+        if kind != TYPE:
+            continue
+        uid = re.search(r"user_id=(\d+)", options)
+        minor = int(fields[2].split(":")[1])
+        found.append(Mount(Path(_plain(fields[4])), _plain(source), kind, int(uid[1]) if uid else -1, minor))
+    return found
 
 
-def _unescape(text: str) -> str:
-    raw = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), os.fsencode(text))
-    return os.fsdecode(raw)
+def mine() -> list[Mount]:
+    """The mounts of this user."""
+    return [mount for mount in table() if mount.uid == os.getuid()]
 
 
-def all_mounts() -> list[Mount]:
-    """All mounts that this process sees."""
-    return read_mountinfo(_MOUNTINFO.read_text("utf-8", "surrogateescape"))
+def at(path: Path) -> Mount | None:
+    """The topmost mount of this program exactly at `path`; None if there is none."""
+    found = [mount for mount in table() if mount.path == path]
+    return found[-1] if found else None
 
 
-def mounts_of(uid: int) -> list[Mount]:
-    """The pacifica-fs mounts that the user `uid` made, in the order of mounting."""
-    return [mount for mount in all_mounts() if mount.type == TYPE and mount.uid == uid]
+def stale(path: Path, patience: float = PATIENCE) -> bool:
+    """True if the daemon behind the mount point is gone. WaitTimeout if it does not answer, though it lives."""
+    answer: list[int] = []
+
+    def ask() -> None:
+        try:
+            os.statvfs(path)  # what `stat` says the kernel may still remember of a daemon that is gone
+            answer.append(0)
+        except OSError as error:
+            answer.append(error.errno or errno.EIO)
+
+    # A mount that hangs would hang whoever asks: only this thread, which nobody waits for any longer.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(patience)
+    if not answer:
+        raise WaitTimeout(f"{path}: the daemon behind this mount does not answer; pacifica-fs umount --lazy {path}")
+    return answer[0] in (errno.ENOTCONN, errno.ECONNABORTED)
 
 
-def topmost(point: Path) -> Mount | None:
-    """The mount that one sees at `point`, or None. Does not touch the point itself."""
-    real = where(point)
-    return next((mount for mount in reversed(all_mounts()) if mount.point == real), None)
-
-
-def where(point: Path) -> Path:
-    """`point` as the kernel names it, without a system call on a point that may be dead."""
-    point = Path(os.path.abspath(point))
-    return Path(os.path.realpath(point.parent)) / point.name if point.name else point
-
-
-def probe(point: Path, limit: float = 2.0) -> Answer:
-    """Whether a mount answers within `limit` seconds. A process asks, because the question itself may hang for ever.
-
-    statvfs and not stat: the kernel answers stat from memory for a second after the daemon died.
-    """
-    ask = "import os, sys\ntry: os.statvfs(sys.argv[1])\nexcept OSError as error: sys.exit(error.errno)"
-    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ask, str(point)], stderr=subprocess.DEVNULL)
-    try:
-        code = process.wait(limit)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return Answer.SILENT
-    return Answer.DEAD if code in (errno.ENOTCONN, errno.ECONNABORTED) else Answer.ALIVE
-
-
-def unmount(point: Path, lazy: bool = False) -> None:
-    """Unmount; `lazy` also while it is in use, or dead. Raises MountError.
-
-    Root does it by umount2(2), everybody else by fusermount3.
-    """
-    real = where(point)
+def unmount(path: Path, lazy: bool = False) -> None:
+    """Unmount; `lazy` also with files open. PacificaFSError says why not."""
     if os.geteuid() == 0:
-        code = _umount2(real, _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0))
-        if code == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.umount2(os.fsencode(path), MNT_DETACH if lazy else 0) == 0:
             return
-        if code != errno.EPERM:
-            raise MountError(_why_not(point, os.strerror(code), busy=code == errno.EBUSY))
-    command = shutil.which("fusermount3") or shutil.which("fusermount")
-    if command is None:
-        raise MountError("fusermount3 is missing: install the package fuse3")
-    process = subprocess.run(
-        [command, "-u", *(["-z"] if lazy else []), "--", str(real)], capture_output=True, text=True, timeout=20
+        code = ctypes.get_errno()
+        if code == errno.EBUSY:
+            raise PacificaFSError(f"{path}: in use; close what uses it, or use --lazy")
+        if code == errno.EINVAL:
+            raise Invalid(f"{path}: not a mount point")
+        raise Denied(f"{path}: {os.strerror(code)}")
+    done = subprocess.run(
+        [helper(), "-u", *(["-z"] if lazy else []), "--", str(path)], capture_output=True, text=True, timeout=30
     )
-    if process.returncode:
-        raise MountError(_why_not(point, process.stderr.strip(), busy="busy" in process.stderr))
+    if done.returncode:
+        raise PacificaFSError(f"{path}: {done.stderr.strip() or 'cannot be unmounted'}")
 
 
-def _why_not(point: Path, why: str, busy: bool) -> str:
-    remedy = "; close what uses it (`fuser -m` names it), or unmount it lazily" if busy else ""
-    return f"cannot unmount {point}: {why}{remedy}"
-
-
-def _umount2(point: Path, flags: int) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    return 0 if libc.umount2(os.fsencode(point), flags) == 0 else ctypes.get_errno()
+def helper() -> str:
+    """The program with which a user mounts and unmounts; PacificaFSError with the remedy if it is missing."""
+    found = shutil.which("fusermount3")
+    if found is None:
+        raise PacificaFSError("fusermount3 is missing; install the package fuse3")
+    return found
 
 
 def abort(minor: int) -> bool:
-    """Cut the FUSE connection `minor`: everything that waits for it gets an error. True if that was possible.
-
-    Needs fusectl, mounted by most systems; the connection's owner may do it.
-    """
+    """Cut one connection, the last resort: every request in it ends with an error. False if that is not possible."""
     try:
-        (_CONNECTIONS / str(minor) / "abort").write_text("1")
+        (CONNECTIONS / str(minor) / "abort").write_text("1")
     except OSError:
         return False
     return True
+
+
+def waiting(minor: int) -> int | None:
+    """How many requests of one connection are unanswered; None if unknown."""
+    try:
+        return int((CONNECTIONS / str(minor) / "waiting").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)

@@ -1,72 +1,92 @@
-"""What a file system call means here, on nodes and open files: nothing of FUSE, of its structures or of threads.
+"""What each file system operation means, on nodes and handles; knows nothing of FUSE.
 
-A path is absolute, `/` between its parts, undecodable bytes as surrogates. The kernel keeps names and attributes for a
-second; this module keeps only directory nodes of archives, as long, so that `stat` of 20,000 files does
-not walk from the root each time. Every change outside a writable folder is ReadOnly.
-
-Threading: all methods may be called from any thread; nothing waits under a lock.
-Errors: those of `pacifica_fs.errors`, and OSError of the spool.
+A binding resolves paths (or inode numbers) to nodes with `resolve`, calls one method for each request and hands the
+result on. All methods may be called from any thread; none waits under a lock. Everything outside a writable folder
+is read-only; what an archive says is immutable and may be kept, what drop and status say is asked anew each time.
 """
 
 from __future__ import annotations
 
-import enum
+import itertools
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping
-from typing import cast
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import cachetools
 import msgspec
 
-from ..clock import Clock
 from ..errors import (
+    Denied,
     Exists,
     Invalid,
     IsADirectory,
-    NameTooLong,
     NoAttribute,
     NotADirectory,
     NotFound,
     NotPermitted,
+    PacificaFSError,
     ReadOnly,
     Unsupported,
 )
-from ..tree.nodes import Attributes, Directory, Folder, Handle, Link, Node, RemoteFile, VirtualFile, Writable
-from .files import OpenFile, RemoteContent, Snapshot, Written
-from .needs import Content
+from ..model import FileRef
+from ..tree.nodes import Folder, Handle, Node
 
 STATE = "user.pacifica.state"
-RENAME_NOREPLACE = 1
-NAME_MAX = 255
-
-_OPEN_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC
-"""What a handle needs to know: the kernel itself finds the end for O_APPEND, and resolves the path."""
+REMEMBERED = 10_000
+REMEMBERED_FOR = 1.0
+CHANGES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
 
 
-class Kind(enum.Enum):
-    """Which of the tree's protocols a node fits, the first that does."""
+class Reading(Protocol):
+    """An open file of the content store."""
 
-    FOLDER = Folder
-    DIRECTORY = Directory
-    WRITABLE = Writable
-    VIRTUAL = VirtualFile
-    REMOTE = RemoteFile
-    LINK = Link
+    @property
+    def caching(self) -> Any:
+        """An enum whose name is KEEP, FRESH or DIRECT."""
+
+    @property
+    def fd(self) -> int:
+        """A descriptor of the whole verified content, or -1."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+
+    def read_into(self, address: int, size: int, offset: int, interrupted: Callable[[], bool] | None = None) -> int:
+        """Exactly min(size, file's size - offset) bytes into memory, or an error."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+class ContentStore(Protocol):
+    """What operations need of the content store."""
+
+    def open(self, ref: FileRef, path: str) -> Reading:
+        """Open at once."""
+
+    def size(self, ref: FileRef) -> int:
+        """The size to show."""
+
+    def state(self, ref: FileRef) -> str:
+        """`remote`, `cached`, …"""
 
 
 class Look(msgspec.Struct, frozen=True):
-    """How nodes show themselves that have no permission bits of their own. `life` is how long, in seconds, directory
-    nodes are kept."""
+    """Whose the files are and what modes the archives' nodes have."""
 
+    uid: int
+    gid: int
     file_mode: int = 0o644
     dir_mode: int = 0o755
-    life: float = 1.0
 
 
-class Stat(msgspec.Struct, frozen=True, gc=False):
-    """What `stat` shows, whoever owns it."""
+class Stat(msgspec.Struct, frozen=True):
+    """What `stat` shows."""
 
     ino: int
     mode: int
@@ -75,221 +95,309 @@ class Stat(msgspec.Struct, frozen=True, gc=False):
     mtime_ns: int
 
 
+class Open:
+    """An open file: content (`reading`), a snapshot (`data`) or a file of a writable folder (`handle`)."""
+
+    __slots__ = ("data", "direct", "handle", "keep", "node", "reading")
+
+    def __init__(
+        self,
+        node: Node,
+        reading: Reading | None = None,
+        data: bytes | None = None,
+        handle: Handle | None = None,
+        direct: bool = False,
+        keep: bool = False,
+    ) -> None:
+        self.node = node
+        self.reading = reading
+        self.data = data
+        self.handle = handle
+        self.direct = direct
+        self.keep = keep
+
+
 class Operations:
-    """The file system calls on the tree below `root`."""
+    """One mounted tree. `volatile` names the top folders whose content changes by itself; `spare` gives the total and
+    free bytes that `df` shows for what has no `space` of its own.
+    """
 
-    def __init__(self, root: Directory, content: Content, look: Look, clock: Clock) -> None:
+    def __init__(
+        self,
+        root: Node,
+        content: ContentStore,
+        look: Look,
+        volatile: Sequence[str] = ("drop", "status"),
+        requests: Counter[str] | None = None,
+        spare: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
+        self._spare = spare
         self._root = root
+        self._born = time.time_ns()  # the time of what has none
         self._content = content
-        self._look = look
-        self._clock = clock
-        self._kinds: dict[type, Kind] = {}
-        self._directories: cachetools.TTLCache[str, Directory] = cachetools.TTLCache(1024, look.life, clock.monotonic)
+        self.look = look
+        self._volatile = frozenset(volatile)
+        self._folders: cachetools.TTLCache[str, Node] = cachetools.TTLCache(REMEMBERED, REMEMBERED_FOR)
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._open: dict[int, Open] = {}
+        self.requests = requests if requests is not None else Counter()
 
-    def kind(self, node: Node) -> Kind:
-        """What sort of node this is; decided once for each class, because checking a protocol is slow."""
-        kind = self._kinds.get(type(node))
-        if kind is None:
-            kind = next((kind for kind in Kind if isinstance(node, kind.value)), None)
-            if kind is None:
-                raise Invalid(f"{type(node).__name__} is none of the tree's kinds of nodes")
-            self._kinds[type(node)] = kind
-        return kind
+    # ------------------------------------------------------------------ names
 
-    def node(self, path: str) -> Node:
-        """The node of `path`."""
-        parent, _, name = path.rpartition("/")
-        return self.directory(parent).lookup(name) if name else self._root
-
-    def directory(self, path: str) -> Directory:
-        """The directory of `path`; `""` and `/` are the root."""
-        if path in ("", "/"):
+    def resolve(self, path: str) -> Node:
+        """The node of an absolute path. NotFound, NotADirectory, or what the archive raises."""
+        if path == "/":
             return self._root
-        with self._lock:
-            known = self._directories.get(path)
-        if known is not None:
-            return known
-        node = self.node(path)
-        kind = self.kind(node)
-        if kind not in (Kind.DIRECTORY, Kind.FOLDER):
-            raise NotADirectory(f"{path} is not a directory")
-        if kind is Kind.DIRECTORY:
-            with self._lock:
-                self._directories[path] = cast(Directory, node)
-        return cast(Directory, node)
+        parent, _, name = path.rpartition("/")
+        return _lookup(self._folder(parent or "/"), name)
 
     def stat(self, node: Node) -> Stat:
-        """What `stat` shows of `node`: the size of remote content is what the content store knows it to be."""
-        attributes = node.attributes()
-        remote = self.kind(node) is Kind.REMOTE
-        size = self._content.size(cast(RemoteFile, node).ref) if remote else attributes.size
-        return self._stat(node, attributes, size)
-
-    def _stat(self, node: Node, attributes: Attributes, size: int) -> Stat:
-        mode = attributes.mode
+        """What `stat` shows of a node."""
+        shown = node.attributes()
+        mode, size = shown.mode, shown.size
+        kind = stat.S_IFMT(mode)
         if not mode & 0o7777:
-            mode |= self._look.file_mode if stat.S_ISREG(mode) else self._look.dir_mode if stat.S_ISDIR(mode) else 0o777
-        return Stat(node.ino, mode, attributes.nlink, size, attributes.mtime_ns)
+            mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
+        ref = getattr(node, "ref", None)
+        if ref is not None:
+            size = self._content.size(ref)
+        return Stat(node.ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
 
-    def getattr(self, path: str) -> Stat:
-        """`stat(2)`."""
-        return self.stat(self.node(path))
+    def readlink(self, node: Node) -> str:
+        """A link's target."""
+        target = getattr(node, "target", None)
+        if target is None:
+            raise Invalid("not a symbolic link")
+        return str(target)
 
-    def fgetattr(self, file: OpenFile) -> Stat:
-        """`fstat(2)` of a file that has no path any more."""
-        attributes = file.attributes()
-        return self._stat(file.node, attributes, attributes.size)
+    def entries(self, node: Node) -> Sequence[tuple[str, Node]]:
+        """A folder's entries."""
+        if not hasattr(node, "entries"):
+            raise NotADirectory("not a folder")
+        found: Sequence[tuple[str, Node]] = node.entries()
+        return found
 
-    def readdir(self, path: str) -> Iterator[tuple[str, Stat]]:
-        """All entries, `.` and `..` first. A name whose node went away meanwhile is left out."""
-        directory = self.directory(path)
-        yield ".", self.stat(directory)
-        yield "..", self.stat(self.directory(path.rpartition("/")[0]))
-        for name, node in directory.entries():
-            try:
-                entry = self.stat(node)
-            except NotFound:
-                continue
-            yield name, entry
+    # -------------------------------------------------------------- open files
 
-    def readlink(self, path: str) -> str:
-        """Where a symbolic link points."""
-        node = self.node(path)
-        if self.kind(node) is not Kind.LINK:
-            raise Invalid(f"{path} is not a symbolic link")
-        return cast(Link, node).target
+    def open(self, path: str, flags: int) -> int:
+        """Open by path; the number of an open file. Answers at once: content is fetched when it is read."""
+        try:
+            node = self.resolve(path)
+        except NotFound:
+            # The kernel believes a name for a second. One that went away by itself (`.commit`) and is made anew in that
+            # time arrives here as an open without O_CREAT.
+            if not flags & (os.O_WRONLY | os.O_RDWR):
+                raise
+            return self.create(path, flags, self.look.file_mode)
+        if hasattr(node, "lookup"):
+            raise IsADirectory(path)
+        opener = getattr(node, "open", None)
+        if opener is not None:
+            return self._add(Open(node, handle=opener(flags)))
+        if flags & CHANGES:
+            raise ReadOnly(path)
+        ref = getattr(node, "ref", None)
+        if ref is not None:
+            reading = self._content.open(ref, path)
+            caching = reading.caching.name
+            return self._add(Open(node, reading=reading, direct=caching == "DIRECT", keep=caching == "KEEP"))
+        render = getattr(node, "render", None)
+        if render is None:
+            raise Invalid(path)
+        return self._add(Open(node, data=render(), direct=True))
 
-    def open(self, path: str, flags: int) -> OpenFile:
-        """`open(2)` of what exists, with `os.O_*` flags. Answers at once; reads wait."""
-        node = self.node(path)
-        kind = self.kind(node)
-        if kind is Kind.WRITABLE:
-            return _written(cast(Writable, node), cast(Writable, node).open(flags & _OPEN_FLAGS))
-        if kind in (Kind.DIRECTORY, Kind.FOLDER):
-            raise IsADirectory(f"{path} is a directory")
-        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
-            raise ReadOnly(f"{path} cannot be changed")
-        if kind is Kind.VIRTUAL:
-            return Snapshot(node, cast(VirtualFile, node).render())
-        if kind is Kind.REMOTE:
-            reader = self._content.open(cast(RemoteFile, node).ref, path)
-            return RemoteContent(node, reader, bool(flags & os.O_DIRECT))
-        raise Invalid(f"{path} cannot be opened")
+    def opened(self, number: int) -> Open:
+        """The open file of a number."""
+        try:
+            return self._open[number]
+        except KeyError:
+            raise Invalid("this file is not open") from None
 
-    def create(self, path: str, flags: int, mode: int) -> OpenFile:
-        """`open(2)` with O_CREAT of a name that was not there."""
-        folder, name = self._folder(path)
-        return _written(*folder.create(name, flags & _OPEN_FLAGS | os.O_CREAT, stat.S_IMODE(mode)))
+    def read_snapshot(self, file: Open, size: int, offset: int) -> bytes:
+        """Bytes of what is not content of an archive."""
+        if file.data is not None:
+            return file.data[offset : offset + size]
+        if file.handle is not None:
+            return file.handle.read(size, offset)
+        raise Invalid("nothing to read")
 
-    def truncate(self, path: str, size: int) -> None:
-        """`truncate(2)`."""
-        node = self._changeable(path)
-        if self.kind(node) is not Kind.WRITABLE:
-            raise IsADirectory(f"{path} is a directory")
-        cast(Writable, node).truncate(size)
+    def write(self, number: int, data: memoryview, offset: int) -> int:
+        """All of `data`, or an error."""
+        return self._handle(number).write(data, offset)
 
-    def unlink(self, path: str) -> None:
-        """`unlink(2)`."""
-        folder, name = self._folder(path)
-        folder.unlink(name)
+    def flush(self, number: int) -> None:
+        """A close(2): durable when it returns."""
+        file = self._open.get(number)
+        if file is not None and file.handle is not None:
+            file.handle.flush()
+
+    def fsync(self, number: int) -> None:
+        """Durable when it returns."""
+        file = self.opened(number)
+        if file.handle is not None:
+            file.handle.fsync()
+
+    def release(self, number: int) -> None:
+        """The last descriptor is gone."""
+        file = self._open.pop(number, None)
+        if file is None:
+            return
+        if file.reading is not None:
+            file.reading.close()
+        if file.handle is not None:
+            file.handle.release()
+
+    # ----------------------------------------------------------------- changes
+
+    def create(self, path: str, flags: int, mode: int) -> int:
+        """Make and open a file in a writable folder."""
+        folder, name = self._place(path)
+        node, handle = folder.create(name, flags, mode)
+        return self._add(Open(node, handle=handle))
 
     def mkdir(self, path: str, mode: int) -> None:
-        """`mkdir(2)`."""
-        folder, name = self._folder(path)
-        folder.mkdir(name, stat.S_IMODE(mode))
+        """Make a folder in a writable one."""
+        folder, name = self._place(path)
+        folder.mkdir(name, mode)
+
+    def unlink(self, path: str) -> None:
+        """Remove a file from a writable folder."""
+        folder, name = self._place(path)
+        folder.unlink(name)
 
     def rmdir(self, path: str) -> None:
-        """`rmdir(2)`."""
-        folder, name = self._folder(path)
+        """Remove an empty folder from a writable one."""
+        folder, name = self._place(path)
         folder.rmdir(name)
 
-    def rename(self, path: str, new: str, flags: int = 0) -> None:
-        """`renameat2(2)`: RENAME_NOREPLACE is honoured, everything else (EXCHANGE, WHITEOUT) Invalid."""
-        folder, name = self._folder(path)
-        to, new_name = self._folder(new)
-        if flags & ~RENAME_NOREPLACE:
-            raise Invalid("names cannot be exchanged here")
-        if flags & RENAME_NOREPLACE:
+    def rename(self, old: str, new: str, keep_existing: bool = False) -> None:
+        """Move within writable folders; with `keep_existing` Exists instead of replacing."""
+        folder, name = self._place(old)
+        to, final = self._place(new)
+        if keep_existing:
             try:
-                to.lookup(new_name)
+                to.lookup(final)
             except NotFound:
                 pass
             else:
-                raise Exists(f"{new} is there already")
-        folder.rename(name, to, new_name)
+                raise Exists(new)
+        folder.rename(name, to, final)
 
-    def utimens(self, path: str, mtime_ns: int | None) -> None:
-        """`utimensat(2)`: `None` leaves the modification time as it is. The access time is not kept."""
-        node = self._changeable(path)
-        if mtime_ns is not None:
-            node.set_times(mtime_ns)
+    def refuse_special(self, path: str) -> None:
+        """A link, device or fifo: EPERM where files can be made, EROFS elsewhere."""
+        self._place(path)
+        raise NotPermitted("only files and folders can be archived")
 
-    def chmod(self, path: str, mode: int) -> None:
-        """`chmod(2)`."""
-        self._changeable(path).set_mode(stat.S_IMODE(mode))
+    def truncate(self, path: str | None, size: int, number: int | None) -> None:
+        """By open file where there is one, else by path."""
+        if number is not None:
+            return self._handle(number).truncate(size)
+        self._writable(path).truncate(size)
 
-    def chown(self, path: str) -> None:
-        """`chown(2)`: accepted and ignored in a writable folder, since tar and cp do it; the user owns everything."""
-        self._changeable(path)
+    def set_times(self, path: str | None, mtime_ns: int, number: int | None = None) -> None:
+        """`utimensat`; access times are not kept."""
+        self._writable(path, number).set_times(mtime_ns)
 
-    def special(self, path: str) -> None:
-        """`symlink`, `link`, `mknod` with the new name `path`: nobody may in a writable folder."""
-        self._folder(path)
-        raise NotPermitted("only files and folders can be put here, no links, devices or pipes")
+    def set_mode(self, path: str | None, mode: int, number: int | None = None) -> None:
+        """`chmod`."""
+        self._writable(path, number).set_mode(mode & 0o7777)
 
-    def space(self, path: str) -> tuple[int, int] | None:
-        """Total and free bytes for `statfs(2)`, or None where nothing is ever written."""
-        node = self.node(path)
-        if self.kind(node) is Kind.WRITABLE:
-            node = self.directory(path.rpartition("/")[0])
-        return cast(Folder, node).space() if self.kind(node) is Kind.FOLDER else None
+    def set_owner(self, path: str | None, number: int | None = None) -> None:
+        """`chown`: taken without effect where files can be written, so that `cp -a` and `tar x` work."""
+        self._writable(path, number)
 
-    def listxattr(self, path: str) -> list[str]:
+    # -------------------------------------------------------------- attributes
+
+    def xattr(self, node: Node, name: str) -> bytes:
+        """One extended attribute; NoAttribute."""
+        if name == STATE:
+            ref = getattr(node, "ref", None)
+            if ref is not None:
+                return self._content.state(ref).encode()
+        elif not name.startswith("user."):
+            raise NoAttribute(name)
+        try:
+            return node.xattrs()[name]
+        except KeyError:
+            raise NoAttribute(name) from None
+
+    def xattrs(self, node: Node) -> list[str]:
         """The names of all extended attributes."""
-        return list(self._xattrs(self.node(path)))
+        names = list(node.xattrs())
+        if getattr(node, "ref", None) is not None:
+            names.append(STATE)
+        return names
 
-    def getxattr(self, path: str, name: str) -> bytes:
-        """One extended attribute. What is not `user.*` is Unsupported, so that `ls` asks only once for all files."""
-        if not name.startswith("user."):
-            raise Unsupported("only extended attributes of users are kept")
-        value = self._xattrs(self.node(path)).get(name)
-        if value is None:
-            raise NoAttribute(f"{path} has no attribute {name}")
-        return value
+    def refuse_xattr(self, path: str) -> None:
+        """Setting or removing one: nowhere."""
+        if hasattr(self.resolve(path), "set_mode"):
+            raise Unsupported("extended attributes are not archived")
+        raise ReadOnly(path)
 
-    def setxattr(self, path: str) -> None:
-        """`setxattr(2)` and `removexattr(2)`: ReadOnly, and Unsupported in a writable folder (as `cp -a` expects)."""
-        self._changeable(path)
-        raise Unsupported("extended attributes cannot be set here")
+    def space(self, path: str) -> tuple[int, int]:
+        """Total and free bytes below `path`: the spool's in the drop, the disk that bytes are kept on elsewhere."""
+        node: Any = self._root
+        found = None
+        for name in filter(None, path.split("/")):
+            try:
+                node = _lookup(node, name)
+            except PacificaFSError:
+                break
+            found = getattr(node, "space", found)
+        return found() if found is not None else self._spare()
 
-    def _xattrs(self, node: Node) -> Mapping[str, bytes]:
-        known = node.xattrs()
-        if self.kind(node) is not Kind.REMOTE:
+    # ---------------------------------------------------------------- internals
+
+    def _folder(self, path: str) -> Node:
+        """The folder of a path, remembered for a moment where it cannot change by itself."""
+        if path == "/":
+            return self._root
+        with self._lock:
+            known = self._folders.get(path)
+        if known is not None:
             return known
-        state = self._content.state(cast(RemoteFile, node).ref)
-        return {**known, STATE: str(state.value if isinstance(state, enum.Enum) else state).encode()}
-
-    def _folder(self, path: str) -> tuple[Folder, str]:
-        """The writable folder and the name in it that `path` means; ReadOnly where it is not writable."""
         parent, _, name = path.rpartition("/")
-        node = self.directory(parent)
-        if self.kind(node) is not Kind.FOLDER:
-            raise ReadOnly(f"{parent or '/'} cannot be changed")
-        if len(name.encode("utf-8", "surrogateescape")) > NAME_MAX:
-            raise NameTooLong(f"a name has at most {NAME_MAX} bytes")
-        return cast(Folder, node), name
+        node = _lookup(self._folder(parent or "/"), name)
+        if path.split("/", 2)[1] not in self._volatile:
+            with self._lock:
+                self._folders[path] = node
+        return node
 
-    def _changeable(self, path: str) -> Writable | Folder:
-        node = self.node(path)
-        if self.kind(node) not in (Kind.WRITABLE, Kind.FOLDER):
-            raise ReadOnly(f"{path} cannot be changed")
-        return cast("Writable | Folder", node)
+    def _place(self, path: str) -> tuple[Folder, str]:
+        """The writable folder of `path` and the name in it; ReadOnly anywhere else."""
+        parent, _, name = path.rpartition("/")
+        folder: Any = self._folder(parent or "/")
+        if not hasattr(folder, "create"):
+            raise ReadOnly(path)
+        return folder, name
+
+    def _writable(self, path: str | None, number: int | None = None) -> Any:
+        if number is not None and number in self._open:
+            node: Any = self._open[number].node
+        elif path is None:
+            raise NotFound("removed")
+        else:
+            node = self.resolve(path)
+        if not hasattr(node, "set_mode"):
+            raise ReadOnly(path or "")
+        return node
+
+    def _handle(self, number: int) -> Handle:
+        handle = self.opened(number).handle
+        if handle is None:
+            raise Denied("not open for writing")
+        return handle
+
+    def _add(self, file: Open) -> int:
+        number = next(self._numbers)
+        self._open[number] = file
+        return number
 
 
-def _written(node: Writable, handle: Handle) -> OpenFile:
-    try:
-        return Written(node, handle, node.attributes())
-    except BaseException:
-        handle.release()
-        raise
+def _lookup(node: Any, name: str) -> Node:
+    lookup = getattr(node, "lookup", None)
+    if lookup is None:
+        raise NotADirectory(name)
+    found: Node = lookup(name)
+    return found

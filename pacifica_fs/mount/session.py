@@ -1,222 +1,289 @@
-"""The life of one mount in the foreground, from the checks to the last thread.
+"""The life of a mount: checked before it begins, served in the foreground, ended within seconds whatever is blocked.
 
-    serve ──► checks ──► signals blocked ──► libfuse ──► init: on_init ──► a look through the mount: on_ready
-      ▲                                         │
-      └── returns ◄── unmounted ◄── on_stop ◄───┴── SIGTERM, SIGINT, SIGHUP, `umount`
-
-libfuse's own handling of signals, when a reader waits in a callback at that moment, stops serving but leaves the mount,
-and everything that touches it hangs. So the signals are blocked, and a thread waits for them.
+Signals are waited for by a thread of their own: with a reader blocked in a request, libfuse's handler would leave a
+mount behind that hangs everything. The end is: wake who waits, unmount lazily, and, last of all, cut the connection of
+this very mount.
 """
 
 from __future__ import annotations
 
-import contextlib
+import ctypes.util
 import logging
 import os
+import resource
+import select
 import signal
+import stat
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..clock import SystemClock
-from ..tree.nodes import Directory
-from .background import Announcement, spawn
-from .checks import NONEMPTY, MountOptions, prepare
-from .mounts import TYPE, MountError, abort, topmost, unmount, where
-from .needs import Content
-from .operations import Look, Operations
+import msgspec
 
-__all__ = ["Announcement", "MountError", "MountOptions", "prepare", "serve", "spawn"]
+from ..errors import PacificaFSError
+from ..tree.nodes import Node
+from . import mounts
+from .operations import ContentStore, Look, Operations
 
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+log = logging.getLogger(__name__)
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+READY = "PACIFICA_FS_READY_FD"
 READ_AHEAD_KB = 1024
-STOP_LIMIT = 1.5
-"""Seconds that each step of stopping may take; there are three."""
+GRACE = 1.0
+STOP_PATIENCE = 10.0
+START_PATIENCE = 60.0
+FUSE_CONF = Path("/etc/fuse.conf")
+DEVICE = Path("/dev/fuse")
 
-_log = logging.getLogger(__name__)
+
+class MountError(PacificaFSError):
+    """It cannot be mounted; the message says why and what to do."""
+
+
+class MountOptions(msgspec.Struct, frozen=True):
+    """How a mount shows itself. `extra` are further options for libfuse (`nosuid`, …)."""
+
+    uid: int
+    gid: int
+    allow_other: bool = False
+    fsname: str = "pacifica-fs"
+    extra: tuple[str, ...] = ()
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+
+
+def prepare(mountpoint: Path, options: MountOptions) -> None:
+    """Everything that would make a mount fail, found before; heals a dead mount of our own. MountError."""
+    if not DEVICE.exists():
+        raise MountError("/dev/fuse is missing; load it with: modprobe fuse (in a container: --device /dev/fuse)")
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        raise MountError("/dev/fuse may not be opened by this user; the administrator can: chmod 666 /dev/fuse")
+    if ctypes.util.find_library("fuse3") is None:
+        raise MountError("libfuse3 is missing; install it: apt install fuse3 (or libfuse3-3)")
+    if os.geteuid() != 0:
+        try:
+            mounts.helper()
+        except PacificaFSError as error:
+            raise MountError(str(error)) from error
+        if options.allow_other and not user_allow_other():
+            raise MountError("allow_other needs the line user_allow_other in /etc/fuse.conf")
+    heal(mountpoint)
+    try:
+        found = os.lstat(mountpoint)
+        if not stat.S_ISDIR(found.st_mode):
+            raise MountError(f"{mountpoint}: not a folder")
+        full = next(os.scandir(mountpoint), None)
+    except FileNotFoundError:
+        raise MountError(f"{mountpoint}: there is no such folder; make it: mkdir {mountpoint}") from None
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        full = None  # an unmounted mount point of mode 0000 swallows nothing, and may be mounted over
+    except OSError as error:
+        raise MountError(f"{mountpoint}: {error.strerror}") from error
+    if full is not None:
+        raise MountError(f"{mountpoint}: not empty (it holds {full.name}); mount on an empty folder")
+
+
+def heal(mountpoint: Path) -> None:
+    """Take away a dead mount of this program; MountError if a live one is there."""
+    mount = mounts.at(mountpoint)
+    if mount is None:
+        return
+    if not mounts.stale(mountpoint):
+        raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
+    log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
+    mounts.unmount(mountpoint, lazy=True)
+
+
+def user_allow_other() -> bool:
+    """Whether users may let others in."""
+    try:
+        lines = FUSE_CONF.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.strip() == "user_allow_other" for line in lines)
 
 
 def serve(
-    root: Directory,
-    content: Content,
+    root: Node,
+    content: ContentStore,
     mountpoint: Path,
     options: MountOptions,
     *,
     on_init: Callable[[], None],
     on_ready: Callable[[], None],
     on_stop: Callable[[], None],
+    requests: Counter[str] | None = None,
+    spare: Callable[[], tuple[int, int]] = lambda: (0, 0),
 ) -> None:
-    """Mount and serve; returns after the unmount. Must be called in the main thread.
+    """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
 
-    `on_init` runs before anything in the mount answers: threads of other rooms are started there. `on_ready` runs when
-    the mount was seen to answer. `on_stop` runs once, when the mount is about to go (by signal) or gone (by `umount`),
-    and must wake all that waits in a callback; it has 1.5 s. Raises MountError, or what `on_init` or `on_ready` raised.
-
-    Where a callback still waits after that, or a second signal comes, the process ends here (status 1, or 128 + the
-    signal's number): nothing but its end frees the connection then.
+    `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
+    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks;
+    `spare` is for `df`. MountError if it cannot be mounted.
     """
-    mountpoint = Path(os.path.abspath(mountpoint))
     prepare(mountpoint, options)
-    # Only now: importing the binding loads libfuse3, and prepare has the better words if it is missing.
-    from .binding import Binding
+    from .binding import Binding  # needs libfuse3, whose absence has been explained above
 
-    operations = Operations(root, content, Look(options.file_mode, options.dir_mode), SystemClock())
+    look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
+    operations = Operations(root, content, look, requests=requests, spare=spare)
+    life = _Life(mountpoint, on_init, on_ready, on_stop)
+    _many_files()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    session = _Session(where(mountpoint), on_init, on_ready, on_stop)
-    session.start()
     try:
-        Binding(
-            operations,
-            mountpoint,
-            uid=options.uid,
-            gid=options.gid,
-            settings=_settings(options),
-            on_init=session.initialised,
-        )
+        Binding(operations, str(mountpoint), life.begin, **_options(options))
+    except RuntimeError as error:
+        raise MountError(f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check") from error
     finally:
-        session.finish()
+        life.end()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    session.raise_failure()
 
 
-def _settings(options: MountOptions) -> dict[str, str | bool]:
-    settings: dict[str, str | bool] = {"fsname": options.fsname}
-    for option in options.extra:
-        name, equals, value = option.partition("=")
-        if name != NONEMPTY:
-            settings[name] = value if equals else True
-    if options.allow_other:
-        # Without it everybody could do everything; with it the kernel looks at modes and owners.
-        settings |= {"allow_other": True, "default_permissions": True}
-    return settings
-
-
-class _Session:
-    """The threads beside libfuse's: one that waits for signals, one that looks whether the mount answers."""
+class _Life:
+    """Beginning and end of one mount; each happens once."""
 
     def __init__(
-        self,
-        mountpoint: Path,
-        on_init: Callable[[], None],
-        on_ready: Callable[[], None],
-        on_stop: Callable[[], None],
+        self, mountpoint: Path, on_init: Callable[[], None], on_ready: Callable[[], None], on_stop: Callable[[], None]
     ) -> None:
         self._mountpoint = mountpoint
+        self._outside = os.stat(mountpoint).st_dev if mountpoint.exists() else -1
         self._on_init, self._on_ready, self._on_stop = on_init, on_ready, on_stop
-        self._initialised = threading.Event()
-        self._stopping = threading.Event()
-        self._finished = threading.Event()
-        self._stopped = threading.Lock()
-        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._begun = self._ended = False
+        self._over = threading.Event()
         self._minor: int | None = None
-        self._watcher = threading.Thread(target=self._watch, name="signals", daemon=True)
 
-    def start(self) -> None:
-        """Wait for signals from now on."""
-        self._watcher.start()
+    def begin(self) -> None:
+        """libfuse is about to serve."""
+        self._begun = True
+        self._on_init()
+        threading.Thread(target=self._watch_signals, name="signals", daemon=True).start()
+        threading.Thread(target=self._announce, name="ready", daemon=True).start()
 
-    def initialised(self) -> None:
-        """The kernel spoke for the first time. Called by libfuse, which answers nobody before this returned."""
-        try:
-            self._on_init()
-        except BaseException as error:  # noqa: BLE001 (told to the caller of serve)
-            _log.exception("starting failed")
-            self._fail(error)
-        self._initialised.set()
-        threading.Thread(target=self._look, name="ready", daemon=True).start()
-
-    def finish(self) -> None:
-        """The mount is gone, or never came."""
-        self._finished.set()
-        if self._watcher.is_alive() and self._watcher.ident is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pthread_kill(self._watcher.ident, signal.SIGHUP)
-            self._watcher.join(STOP_LIMIT)
+    def end(self) -> None:
+        """libfuse has returned: somebody unmounted, or `_stop` did."""
+        self._over.set()
         self._stop_once()
 
-    def raise_failure(self) -> None:
-        """What went wrong in `on_init` or `on_ready`."""
-        if self._failure is not None:
-            raise self._failure
+    def _announce(self) -> None:
+        deadline = time.monotonic() + START_PATIENCE
+        while time.monotonic() < deadline and not self._over.is_set():
+            try:
+                device = os.stat(self._mountpoint).st_dev
+            except OSError:
+                device = self._outside
+            if device != self._outside:
+                self._minor = os.minor(device)
+                _read_ahead(device)
+                self._on_ready()
+                _tell_parent("ready")
+                return
+            time.sleep(0.005)
 
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        if not self._stopping.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _look(self) -> None:
-        """Through the mount, as a program would; then tell that it is there."""
-        if self._failure is not None:
-            return
+    def _watch_signals(self) -> None:
+        received = signal.sigwait(SIGNALS)
+        log.info("stopping on %s", signal.Signals(received).name)
+        threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
+        self._stop_once()
         try:
-            device = os.stat(self._mountpoint).st_dev
-            mount = topmost(self._mountpoint)
-            if mount is None or mount.type != TYPE or mount.minor != os.minor(device):
-                raise MountError(f"{self._mountpoint} was mounted, but something else is seen there")
-            self._minor = mount.minor
-            _set_read_ahead(device)
-            self._on_ready()
-        except BaseException as error:  # noqa: BLE001 (told to the caller of serve)
-            _log.exception("the mount does not answer as it should")
-            if not self._finished.is_set():
-                self._fail(error)
+            mounts.unmount(self._mountpoint, lazy=True)
+        except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
+            log.warning("%s", error)
+        # Files that are still open keep a lazily unmounted mount alive: cut this connection.
+        if not self._over.wait(GRACE) and self._minor is not None:
+            mounts.abort(self._minor)
 
-    def _watch(self) -> None:
-        number = signal.sigwait(SIGNALS)
-        if self._finished.is_set():
-            return
-        _log.info("stopping: %s", signal.Signals(number).name)
-        self._stopping.set()
-        threading.Thread(target=self._stop, name="stop", daemon=True).start()
-        number = signal.sigwait(SIGNALS)
-        if not self._finished.is_set():
-            self._unmount()
-            _exit(128 + number)
-
-    def _stop(self) -> None:
-        self._initialised.wait(STOP_LIMIT)
-        # It may hang, and must not keep us.
-        waker = threading.Thread(target=self._stop_once, name="on_stop", daemon=True)
-        waker.start()
-        waker.join(STOP_LIMIT)
-        self._unmount()
-        if self._finished.wait(STOP_LIMIT):
-            return
-        _log.warning("a file is still open: cutting the connection")
-        if self._minor is not None:
-            abort(self._minor)
-        if self._finished.wait(STOP_LIMIT):
-            return
-        _log.warning("a callback still waits: ending the process")
-        _exit(1)
-
-    def _unmount(self) -> None:
-        mount = topmost(self._mountpoint)
-        if mount is None or mount.type != TYPE or self._minor not in (None, mount.minor):
-            return  # somebody was faster
-        try:
-            unmount(self._mountpoint, lazy=True)
-        except (MountError, OSError) as error:
-            _log.warning("%s", error)
+    def _last_resort(self) -> None:
+        if not self._over.wait(STOP_PATIENCE):
+            log.error("libfuse does not return; leaving")
+            logging.shutdown()
+            os._exit(0)
 
     def _stop_once(self) -> None:
-        if not self._stopped.acquire(blocking=False):
-            return
-        try:
-            self._on_stop()
-        except BaseException:  # noqa: BLE001 (the outermost guard)
-            _log.exception("stopping failed")
+        with self._lock:
+            if self._ended or not self._begun:
+                return
+            self._ended = True
+        self._on_stop()
 
 
-def _exit(code: int) -> None:
-    logging.shutdown()
-    os._exit(code)
+def spawn(arguments: Sequence[str], environ: Mapping[str, str] | None = None, patience: float = START_PATIENCE) -> int:
+    """Start `python ARGUMENTS` as a daemon of its own session and wait until its mount answers; its process id.
+
+    MountError with the daemon's own words if it ends before, or does not get ready in `patience` seconds.
+    """
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as ready:
+        child = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(writing,),
+            cwd="/",
+            env={**(os.environ if environ is None else environ), READY: str(writing)},
+        )
+        os.close(writing)
+        words = b""
+        deadline = time.monotonic() + patience
+        while not words.endswith(b"\0"):
+            readable, _, _ = select.select([ready], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable:
+                child.terminate()
+                raise MountError(f"the daemon was not ready after {patience:.0f} s; run it with -f to see why")
+            piece = ready.read(65536)
+            if not piece:
+                break
+            words += piece
+    if words == b"ready\0":
+        return child.pid
+    text = words.rstrip(b"\0").decode("utf-8", "replace").strip()
+    raise MountError(text or "the daemon ended before it was ready; run it with -f to see why")
 
 
-def _set_read_ahead(device: int) -> None:
-    """1 MiB requests instead of 128 KiB are a quarter of the cost. Only root may; the kernel offers no other way."""
+def failed(words: str) -> None:
+    """Tell the waiting parent why this daemon ends; nothing where nobody waits."""
+    _tell_parent(words)
+
+
+def _tell_parent(words: str) -> None:
+    number = os.environ.pop(READY, None)
+    if number is None:
+        return
+    try:
+        with open(int(number), "wb", buffering=0) as parent:
+            parent.write(words.encode() + b"\0")
+    except (OSError, ValueError):
+        log.debug("nobody waits for this daemon")
+
+
+def _options(options: MountOptions) -> dict[str, object]:
+    given: dict[str, object] = {"fsname": options.fsname.replace(",", "\\,"), "subtype": "pacifica-fs"}
+    if options.allow_other:
+        given |= {"allow_other": True, "default_permissions": True}
+    for extra in options.extra:
+        name, equals, value = extra.partition("=")
+        given[name] = value if equals else True
+    return given
+
+
+def _many_files() -> None:
+    """Each open file of the mount is one of the daemon's: take as many as this user may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _read_ahead(device: int) -> None:
+    """1 MiB reads instead of 128 KiB: a third of the CPU. Only root may; others go without."""
     path = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
     try:
         path.write_text(str(READ_AHEAD_KB))
     except OSError as error:
-        _log.debug("read-ahead stays at the kernel's default: %s", error)
+        log.debug("read-ahead stays as it is: %s", error)

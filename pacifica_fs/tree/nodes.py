@@ -19,7 +19,10 @@ from ..model import FileRef
 
 
 class Attributes(msgspec.Struct, frozen=True):
-    """What `stat` shows. `mode` has the type bits; permission bits are the mount's business for archive nodes (0)."""
+    """What `stat` shows. `mode` has the type bits; permission bits are the mount's business for archive nodes (0).
+
+    Folders have one link, which tells `find` that the number of subfolders is not in it. A time of 0 is unknown.
+    """
 
     mode: int
     size: int = 0

@@ -1,0 +1,1 @@
+"""A Pacifica site: policy and metadata to list, carts to read, ingest to upload."""

@@ -1,0 +1,71 @@
+"""`script/bench main [--quick] [NAME…]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from rich.console import Console
+
+from . import main as main_bench
+from .bench import Bench
+from .result import Result, show, write
+
+RESULTS = Path(__file__).parents[1] / ".cache" / "bench"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="script/bench", description="Measures pacifica-fs beside its peers in one run."
+    )
+    parser.add_argument("suite", choices=["main"], help="what to measure")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(main_bench.MEASUREMENTS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast")
+    parser.add_argument("--rounds", type=int, default=None, metavar="N", help="samples of each (5; with --quick 3)")
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="where to work: on the disk to measure, with 10 GiB free"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the samples go (.cache/bench/…)")
+    return parser
+
+
+def main() -> int:
+    """Measure, show, write. Exit code 1 if a measurement could not be made; slowness is not an error."""
+    parser = arguments()
+    options = parser.parse_intermixed_args()
+    unknown = [name for name in options.names if name not in main_bench.MEASUREMENTS]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(main_bench.MEASUREMENTS)}")
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    load = os.getloadavg()
+    results: list[Result] = []
+    failed = []
+    rounds = options.rounds or (3 if options.quick else 5)
+    file = options.json or RESULTS / time.strftime("main-%Y%m%d-%H%M%S.json")
+    with Bench(
+        rounds, options.quick, options.folder, say=lambda text: print(text, file=sys.stderr, flush=True)
+    ) as bench:
+        for name in options.names or main_bench.MEASUREMENTS:
+            bench.say(f"measuring {name}")
+            try:
+                results += main_bench.MEASUREMENTS[name](bench)
+            except Exception:  # noqa: BLE001 - the others are measured all the same
+                traceback.print_exc()
+                failed.append(name)
+            write(results, file, load, options.quick)
+    show(results, console)
+    print(f"load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}; samples in {file}")
+    if failed:
+        print(f"could not be measured: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

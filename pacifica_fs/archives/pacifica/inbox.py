@@ -1,0 +1,191 @@
+"""Where a site takes uploads: checked here and by policy, sent as one tar, followed, and found again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ...config import ArchiveSettings
+from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, Unreachable
+from ...model import Bundle, FileRef, Problem, Progress, Ticket
+from ...transport.failures import Answer
+from ...transport.http import Http, Timeouts
+from . import entries, jobs, rows, rules
+from .catalogue import Catalogue
+from .metadata import Metadata
+from .policy import Policy
+from .tarwrite import TarBody
+
+log = logging.getLogger(__name__)
+
+# A bundle is looked for among what was uploaded since it was made, less what the two clocks may differ.
+SKEW_NS = 3600 * 10**9
+SEND_SECONDS = 120.0
+SPOOL_SECONDS = 600.0
+SPOOL_RATE = 5 * 2**20
+
+
+class PacificaInbox:
+    """See Inbox. A refusal that `send` raises as Denied or Invalid was stated by the server: nothing was ingested."""
+
+    # No transaction can be taken back either, but quiet is how instruments say that they are done.
+    reversible = True
+
+    def __init__(
+        self,
+        settings: ArchiveSettings,
+        login: str,
+        ingest: Http,
+        policy: Policy,
+        metadata: Metadata | None,
+        catalogue: Catalogue,
+    ) -> None:
+        self.hash = settings.hash
+        self._name = settings.name
+        self._limit = settings.max_bundle
+        self._login = login
+        self._ingest = ingest
+        self._policy = policy
+        self._metadata = metadata
+        self._catalogue = catalogue
+        self._numbers: dict[str, int] = {}
+
+    def check(self, bundle: Bundle) -> Sequence[Problem]:
+        """See Inbox."""
+        found = rules.problems(bundle)
+        if any(rules.metadata(bundle.metadata)):
+            return found
+        try:
+            submitter = self._submitter(bundle)
+        except NotFound:
+            return [*found, self._unknown_user(bundle)]
+        if not found and self._limit is not None and self.length(bundle) > self._limit:
+            found.append(_too_large(self.length(bundle), self._limit))
+        fields = bundle.metadata.fields
+        refusal = self._policy.refusal(entries.header(fields, submitter))
+        if refusal is not None:
+            found.extend(_refusals(refusal, self._who(bundle), fields["project"].strip(), fields["instrument"].strip()))
+        return found
+
+    def length(self, bundle: Bundle) -> int:
+        """See Inbox. Asks policy for the submitter's number, once for each login name."""
+        return len(self._body(bundle))
+
+    def send(self, bundle: Bundle, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
+        """See Inbox. The answer comes only after the site has stored the whole upload, which may take its time."""
+        body = self._body(bundle, sent, last)
+        size = len(body)
+        # A cheap question first (no job has this number): a password that is no longer right must not show at the end.
+        self._ingest.request("GET", "/get_state", params={"job_id": -1}, expect=(200, 404, 500))
+        timeouts = Timeouts(connect=SEND_SECONDS, read=SPOOL_SECONDS + size / SPOOL_RATE)
+        try:
+            answer = self._ingest.upload("/upload", body, expect=(200, 400, 404, 405, 411, 413), timeouts=timeouts)
+        except BaseException as error:
+            if body.failure is not None and body.failure is not error and not isinstance(body.failure, GeneratorExit):
+                raise body.failure from None
+            raise
+        if answer.status != 200:
+            raise self._refused(answer, size)
+        if body.passed < size:
+            raise Unreachable(f"{answer.url} answered before it had the whole upload")
+        state = answer.json()
+        job = state.get("job_id") if isinstance(state, dict) else None
+        if not isinstance(job, int) or job < 0:
+            raise BadAnswer(f"{answer.url}: no job number in the answer")
+        return Ticket(str(job), state)
+
+    def poll(self, ticket: Ticket) -> Progress:
+        """See Inbox."""
+        state = self._ingest.json("GET", "/get_state", params={"job_id": ticket.job}, absent=True)
+        if not isinstance(state, dict):
+            raise BadAnswer(f"{self._ingest.base}/get_state: an object was expected")
+        return jobs.progress(state)
+
+    def find(self, bundle: Bundle) -> Sequence[str]:
+        """See Inbox. Several ids mean that the site made several transactions of it."""
+        if self._metadata is not None:
+            found = self._metadata.with_pair(entries.BUNDLE_KEY, bundle.id)
+            if found:
+                return found
+        since = entries.timestamp(bundle.created_ns - SKEW_NS) if bundle.created_ns > SKEW_NS else ""
+        project = bundle.metadata.fields.get("project", "").strip()
+        candidates = tuple(self._policy.candidates(self._submitter(bundle), project, since))
+        marked = tuple(entry.id for entry in candidates if entry.keys.get(entries.BUNDLE_KEY) == bundle.id)
+        if marked:
+            return marked
+        # A site that strips keys: only the content is left to recognise it by. Another bundle's id rules it out.
+        return tuple(
+            entry.id
+            for entry in candidates
+            if bundle.files
+            and entries.BUNDLE_KEY not in entry.keys
+            and entry.files == len(bundle.files)
+            and self._same(entry.id, bundle)
+        )
+
+    def _same(self, id: str, bundle: Bundle) -> bool:
+        refs = rows.file_refs(self._name, id, self._catalogue.files(id))
+        return {_signature(ref) for ref in refs} == {(file.path, file.size, str(file.digest)) for file in bundle.files}
+
+    def _body(
+        self,
+        bundle: Bundle,
+        sent: Callable[[int], None] = lambda _: None,
+        last: Callable[[], None] = lambda: None,
+    ) -> TarBody:
+        return TarBody(bundle.files, entries.document(bundle, self._submitter(bundle)), sent, last)
+
+    def _who(self, bundle: Bundle) -> str:
+        return bundle.metadata.fields.get("submitter", "").strip() or self._login
+
+    def _submitter(self, bundle: Bundle) -> int:
+        """The submitter's number; a login name is resolved once. NotFound if the site does not know it."""
+        who = self._who(bundle)
+        if who.isdecimal():
+            return int(who)
+        if who not in self._numbers:
+            self._numbers[who] = self._policy.user_id(who)
+        return self._numbers[who]
+
+    def _unknown_user(self, bundle: Bundle) -> Problem:
+        who = self._who(bundle)
+        if bundle.metadata.fields.get("submitter", "").strip():
+            return Problem(f"the submitter '{who}' is not known to the site", "correct it in the sidecar")
+        return Problem(
+            f"your login name '{who}' is not known to the site",
+            f'set user = "…" in [archives.{self._name}], or "submitter" in the sidecar',
+        )
+
+    def _refused(self, answer: Answer, size: int) -> PacificaFSError:
+        if answer.status == 413:
+            return Invalid(
+                f"the site refuses an upload of {size} bytes: its limit is lower. Divide the bundle, or ask the site "
+                f"to raise it; max_bundle in [archives.{self._name}] makes this known before the upload"
+            )
+        return Invalid(f"{answer.url} takes no uploads (status {answer.status}); is the address of ingest right?")
+
+
+def _signature(ref: FileRef) -> tuple[str, int, str]:
+    return "/".join(ref.parts), ref.size, str(ref.digest)
+
+
+def _too_large(size: int, limit: int) -> Problem:
+    return Problem(f"the upload has {size} bytes; the site takes at most {limit}", "divide it into several bundles")
+
+
+def _refusals(found: tuple[str, ...], who: str, project: str, instrument: str) -> list[Problem]:
+    """Policy's findings with the values at hand."""
+    if found == ("right",):
+        return [
+            Problem(
+                f"user {who} may not upload to project {project} with instrument {instrument}",
+                "choose another project or instrument, or ask the site for the right",
+            )
+        ]
+    values = {"submitter": f"user {who}", "project": f"project {project}", "instrument": f"instrument {instrument}"}
+    return [
+        Problem(f"{values[name]} is not known to the site", f"correct the {name} in the sidecar")
+        if name in values
+        else Problem(f"the site's policy refuses the upload: {name}", "ask the site")
+        for name in found
+    ]

@@ -1,0 +1,69 @@
+"""`pacifica-fs umount`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .. import config
+from ..errors import PacificaFSError, WaitTimeout
+from . import find, snapshot
+from .codes import Exit, Failed
+from .naming import full
+from .output import printable, remark
+from .outside import MountPoint, Outside
+from .snapshot import Upload
+
+READING = 3.0
+ENDING = 5.0
+HELP = """Unmount DIR; without DIR your only mount.
+
+Also clears away a mount whose daemon is gone ("Transport endpoint is not connected"). What was dropped and is not yet
+ingested stays in the spool and goes on at the next mount; it is listed here. A mount in use is not unmounted, unless
+with --lazy: then it disappears from the tree at once, and ends when the last program lets go of it.
+
+\b
+Examples:
+  pacifica-fs umount
+  pacifica-fs umount ~/archives
+  pacifica-fs umount --lazy ~/archives
+"""
+
+
+@click.command("umount", help=HELP, short_help="Unmount.")
+@click.option("--lazy", is_flag=True, help="Unmount also while it is in use.")
+@click.argument("dir", type=Path, required=False)
+@click.pass_obj
+def command(outside: Outside, lazy: bool, dir: Path | None) -> Exit:
+    """Unmount."""
+    mount = find.mount(outside, dir)
+    if mount is None:
+        raise Failed("nothing is mounted", Exit.NO_MOUNT)
+    if dir is not None and mount.path != find.real(dir):
+        raise Failed(f"{dir} is inside the mount {mount.path}; give that", Exit.USAGE)
+    waiting = _unfinished(mount)
+    outside.unmount(mount.path, lazy)
+    _settle(outside, mount, lazy)
+    for upload in waiting:
+        name = printable(full(upload))
+        remark(f"not yet ingested, kept in the spool: {name} ({upload.get('state')}); it goes on at the next mount")
+    return Exit.OK
+
+
+def _settle(outside: Outside, mount: MountPoint, lazy: bool) -> None:
+    """Let the daemon end, so that whoever mounts again at once gets the spool."""
+    try:
+        places = config.places(config.load(snapshot.config_of(mount), outside.environ), outside.environ)
+    except PacificaFSError:
+        return
+    if not outside.settle(places.state / "spool", mount.path, ENDING) and not lazy:
+        remark(f"the daemon of {mount.path} is still ending an upload; wait a moment before you mount again")
+
+
+def _unfinished(mount: MountPoint) -> list[Upload]:
+    try:
+        return snapshot.from_mount(mount, READING).unfinished
+    except (WaitTimeout, OSError, ValueError, PacificaFSError):
+        # Somebody who wants to get rid of a mount that does not answer must not be kept from it.
+        return []

@@ -1,0 +1,158 @@
+"""Everything that the spool does to the world, as one object that is passed in.
+
+Tests put another in its place that records, fails or stops at the k-th effect. Reading (stat, listings, bytes) is not
+an effect and is done directly. Descriptors and paths are those of the operating system.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from .. import errors
+from ..archive import Inbox
+from ..model import Bundle, FileRef, Ticket
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ERRORS: dict[int, type[errors.PacificaFSError]] = {
+    errno.ENOENT: errors.NotFound,
+    errno.EEXIST: errors.Exists,
+    errno.ENOTEMPTY: errors.NotEmpty,
+    errno.EISDIR: errors.IsADirectory,
+    errno.ENOTDIR: errors.NotADirectory,
+    errno.ENAMETOOLONG: errors.NameTooLong,
+    errno.ENOSPC: errors.NoSpace,
+    errno.EDQUOT: errors.NoSpace,
+    errno.EFBIG: errors.NoSpace,
+    errno.EACCES: errors.Denied,
+    errno.EPERM: errors.NotPermitted,
+    errno.EROFS: errors.ReadOnly,
+    errno.EINVAL: errors.Invalid,
+}
+
+
+def translated(error: OSError) -> errors.PacificaFSError:
+    """The error of `pacifica_fs.errors` that means the same; EIO for what has none."""
+    kind = _ERRORS.get(error.errno or 0, errors.PacificaFSError)
+    return kind(f"the spool: {error.strerror or error}")
+
+
+def translating(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` with its OSErrors as errors of `pacifica_fs.errors`."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            raise translated(error) from error
+
+    return call
+
+
+class Disk:
+    """The real disk. Every method may be called from any thread and raises OSError."""
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        """A descriptor; never through a symbolic link."""
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+    def write(self, fd: int, data: memoryview | bytes, offset: int) -> None:
+        """All of `data` at `offset`."""
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(fd, view, offset)
+            view, offset = view[count:], offset + count
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Set the size."""
+        os.ftruncate(fd, size)
+
+    def fsync(self, fd: int) -> None:
+        """Data and attributes are durable when it returns."""
+        os.fsync(fd)
+
+    def sync_directory(self, path: str) -> None:
+        """The names in `path` are durable when it returns."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def chmod(self, target: int | str, mode: int) -> None:
+        """Mode bits of a descriptor or a path."""
+        os.chmod(target, mode)
+
+    def utime(self, path: str, mtime_ns: int) -> None:
+        """The modification time."""
+        os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+    def rename(self, old: str, new: str) -> None:
+        """Atomic; replaces a file of the new name."""
+        os.rename(old, new)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+        os.unlink(path)
+
+    def mkdir(self, path: str, mode: int = 0o700) -> None:
+        """Make a directory."""
+        os.mkdir(path, mode)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(path)
+
+    def send(self, inbox: Inbox, bundle: Bundle, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
+        """An upload is an effect, too."""
+        return inbox.send(bundle, sent, last)
+
+    def adopt(self, adopt: Callable[[FileRef, Path], bool], ref: FileRef, path: Path) -> bool:
+        """Hand a file over to the content store."""
+        return adopt(ref, path)
+
+    # Made of the above.
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Put `data` in the place of `path`, durably and atomically."""
+        new = f"{path}.new"
+        fd = self.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            self.write(fd, data, 0)
+            self.fsync(fd)
+        finally:
+            os.close(fd)
+        self.rename(new, path)
+        self.sync_directory(os.path.dirname(path))
+
+    def copy(self, source: str, target: str, mode: int) -> None:
+        """Make `target` (which must not exist) with the content of `source`; not durable."""
+        fd = self.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with open(source, "rb") as stream:
+                offset = 0
+                while data := stream.read(1 << 20):
+                    self.write(fd, data, offset)
+                    offset += len(data)
+        finally:
+            os.close(fd)
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory and what is in it; one that is not there is fine."""
+        try:
+            entries = list(os.scandir(path))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                self.remove_tree(entry.path)
+            else:
+                self.unlink(entry.path)
+        self.rmdir(path)

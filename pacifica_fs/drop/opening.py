@@ -1,0 +1,77 @@
+"""Opening files of a bundle for writing, and the directories that they need."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..errors import Invalid, NameTooLong, NotADirectory
+from .bundle import MARK, SpoolBundle
+from .handles import FileHandle, OpenFile
+from .stack import Site
+
+KEPT = 0o777
+"""The mode bits that are kept as the writer wants them; the owner's read and write bits are always on."""
+WRITES = os.O_WRONLY | os.O_RDWR
+
+
+def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int = 0o644) -> FileHandle:
+    """Open a file of a bundle for writing, making it if `flags` have O_CREAT."""
+    disk, real = bundle.disk, bundle.real(path)
+    access = os.O_RDWR if flags & os.O_RDWR else os.O_WRONLY
+    with bundle.lock:
+        bundle.change(path)
+        made = False
+        if flags & os.O_CREAT:
+            try:
+                fd = disk.open(real, access | os.O_CREAT | os.O_EXCL, (mode & KEPT) | 0o600 | MARK)
+                made = True
+            except FileExistsError:
+                if flags & os.O_EXCL:
+                    raise
+                fd = disk.open(real, access)
+        else:
+            fd = disk.open(real, access)
+        try:
+            state = os.fstat(fd)
+            if not stat.S_ISREG(state.st_mode):
+                raise NotADirectory(f"{path} is not a file")
+            file = bundle.handles.get(state.st_ino)
+            if file is None:
+                marked = bool(state.st_mode & MARK)
+                file = OpenFile(bundle, path, state.st_ino, state.st_size, site.algorithm, marked)
+                file.nameless = made
+            handle = FileHandle(file, fd, site.room, access == os.O_RDWR)
+            if not made and flags & os.O_TRUNC and state.st_size:
+                handle.truncate(0)
+            elif not made and file.size == 0:
+                # Emptied a moment ago by its path, most likely: it must not pass for whole after a crash.
+                with file.lock:
+                    file.begin(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        bundle.handles[state.st_ino] = file
+        file.writers += 1
+    return handle
+
+
+def make_parents(bundle: SpoolBundle, path: str) -> None:
+    """The directories above `path`, where what was sent had them."""
+    parts = path.split("/")[:-1]
+    with bundle.lock:
+        for count in range(1, len(parts) + 1):
+            parent = "/".join(parts[:count])
+            try:
+                bundle.disk.mkdir(bundle.real(parent))
+                bundle.made(parent)
+            except FileExistsError:
+                continue
+
+
+def safe(name: str) -> None:
+    """Raises Invalid or NameTooLong for what cannot be one name."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise Invalid(f"{name!r} cannot be a name")
+    if len(os.fsencode(name)) > 255:
+        raise NameTooLong("a name has at most 255 bytes")

@@ -1,0 +1,247 @@
+"""The composition root: configuration in, a running file system out. Nothing else knows what exists.
+
+Kinds of archives are found by entry point, so another package can bring one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import msgspec
+
+from ..archive import Archive, Built, Effects
+from ..clock import Clock
+from ..config import ArchiveSettings, Config, Places
+from ..content.content import Content, ReadPolicy
+from ..drop.drop import Drop, Target
+from ..errors import ConfigError
+from ..model import FileRef, Health
+from ..mount.session import MountOptions, serve
+from ..tree import views
+from ..tree.fresh import Shelf
+from ..tree.virtual import Entries, FixedFile, ListedFolder
+from . import metrics, status
+from .health import Watch
+from .log import Tail
+from .notify import Notifier
+
+log = logging.getLogger(__name__)
+
+KINDS = "pacifica_fs.archives"
+REQUEST_TIMEOUTS = (
+    Path("/proc/sys/fs/fuse/max_request_timeout"),
+    Path("/proc/sys/fs/fuse/default_request_timeout"),
+)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What `check` found about one archive."""
+
+    archive: str
+    kind: str
+    health: Health
+    uploads: bool
+
+
+class App:
+    """Everything of one mount. Made by `build`, which contacts nobody; `serve` runs it."""
+
+    def __init__(
+        self, config: Config, places: Places, clock: Clock, built: Mapping[str, Built], tail: Tail | None, owner: str
+    ) -> None:
+        self.config = config
+        self.places = places
+        self.archives: Mapping[str, Archive] = {name: each.archive for name, each in built.items()}
+        self._tail = tail
+        self._notifier = Notifier()
+        settings = {each.name: each for each in config.archives}
+        self.content = Content(
+            places.cache / "content",
+            config.cache.limit,
+            self.archives,
+            {name: ReadPolicy(each.read, each.read_wait) for name, each in settings.items()},
+            clock,
+            kernel_timeout=kernel_timeout(),
+        )
+        shelf = Shelf(places.cache / "listings")
+        self.trees = {
+            name: views.ArchiveTree(archive, settings[name].listing_ttl, settings[name].listing_limit, clock, shelf)
+            for name, archive in self.archives.items()
+        }
+        self.drop = Drop(
+            places.state / "spool",
+            config.drop,
+            {
+                name: Target(settings[name], each.archive, each.inbox)
+                for name, each in built.items()
+                if each.inbox is not None
+            },
+            self._adopt,
+            clock,
+            owner,
+            ingested=lambda name: self.trees[name].forget(),
+        )
+        self._inboxes = {name for name, each in built.items() if each.inbox is not None}
+        self.watch = Watch(self.archives, clock)
+        self.requests: Counter[str] = Counter()
+
+    @classmethod
+    def build(
+        cls,
+        config: Config,
+        places: Places,
+        clock: Clock,
+        environ: Mapping[str, str],
+        *,
+        tail: Tail | None = None,
+        owner: str = "",
+    ) -> App:
+        """Everything that `config` names. Raises ConfigError; creates the state and cache folders (0700)."""
+        for folder in (places.state, places.cache):
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise ConfigError(
+                    f"{folder}: cannot be made: {error.strerror}; set [drop] path or [cache] path"
+                ) from error
+        effects = Effects(clock=clock, state=places.state, cache=places.cache, environ=environ)
+        built = {each.name: build_archive(each, effects) for each in config.archives}
+        return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}")
+
+    def root(self) -> ListedFolder:
+        """The mount's top folder."""
+        fixed: Entries = [
+            ("README.txt", FixedFile(("README",), readme(self.archives))),
+            *[(name, tree.root()) for name, tree in self.trees.items()],
+            ("status", status.tree(self._sources())),
+        ]
+        # What takes uploads is known only once the spool is ours.
+        return views.root(lambda: [*fixed, ("drop", self.drop.folder())])
+
+    def serve(self, mountpoint: Path, options: MountOptions, on_ready: Callable[[], None]) -> None:
+        """Mount and run in the foreground until unmounted or told to stop."""
+
+        def ready() -> None:
+            self._notifier.ready(f"mounted on {mountpoint}")
+            on_ready()
+
+        serve(
+            self.root(),
+            self.content,
+            mountpoint,
+            options,
+            on_init=self._start,
+            on_ready=ready,
+            on_stop=self._stop,
+            requests=self.requests,
+            spare=self._spare,
+        )
+        for archive in self.archives.values():
+            archive.close()
+
+    def check(self) -> list[Finding]:
+        """Ask every archive; takes as long as the slowest time-out."""
+        return [
+            Finding(name, archive.kind, archive.probe(), name in self._inboxes)
+            for name, archive in self.archives.items()
+        ]
+
+    def _start(self) -> None:
+        self.content.start()
+        self.drop.start()
+        self.watch.start()
+
+    def _stop(self) -> None:
+        self._notifier.stopping()
+        self.watch.stop()
+        self.content.close()
+        self.drop.stop()
+
+    def _spare(self) -> tuple[int, int]:
+        disk = shutil.disk_usage(self.places.state)
+        return disk.total, disk.free
+
+    def _adopt(self, ref: FileRef, source: Path) -> bool:
+        return self.content.adopt(ref, source)
+
+    def _sources(self) -> status.Sources:
+        snapshots = metrics.Snapshots(
+            numbers=lambda: {k: v for k, v in self.content.usage().items() if isinstance(v, int | float)},
+            states=lambda: Counter((upload.archive, upload.state) for upload in self.drop.uploads()),
+            reachable=self._reachable,
+            downloads=lambda: len(self.content.downloads()),
+            requests=lambda: self.requests,
+        )
+        return status.Sources(
+            uploads=self.drop.uploads,
+            downloads=self.content.downloads,
+            cache=self.content.usage,
+            archives=self.archives,
+            watch=self.watch,
+            metrics=lambda: metrics.text(snapshots),
+            log=lambda: self._tail.text() if self._tail else "",
+        )
+
+    def _reachable(self) -> dict[str, float]:
+        found = {name: self.watch.last(name) for name in self.archives}
+        return {name: float(last[0].reachable) for name, last in found.items() if last is not None}
+
+
+def build_archive(settings: ArchiveSettings, effects: Effects) -> Built:
+    """The archive of one configuration table; ConfigError if the kind is unknown or its options are wrong."""
+    kinds = {point.name: point for point in entry_points(group=KINDS)}
+    point = kinds.get(settings.kind)
+    if point is None:
+        known = ", ".join(sorted(kinds)) or "none (is the package installed?)"
+        raise ConfigError(
+            f"{settings.source}: [archives.{settings.name}]: unknown kind '{settings.kind}'; known are: {known}"
+        )
+    try:
+        build = point.load()
+    except ImportError as error:
+        raise ConfigError(
+            f"{settings.source}: [archives.{settings.name}]: kind '{settings.kind}' cannot be loaded: {error}"
+        ) from error
+    built: Built = build(settings, effects)
+    return built
+
+
+def kernel_timeout() -> float | None:
+    """Seconds after which this kernel aborts a mount with an unanswered request; None where it never does."""
+    limits = []
+    for path in REQUEST_TIMEOUTS:
+        try:
+            limits.append(float(path.read_text()))
+        except (OSError, ValueError):
+            continue
+    return min((limit for limit in limits if limit > 0), default=None)
+
+
+def readme(archives: Mapping[str, Archive]) -> str:
+    """`README.txt` at the top of the mount."""
+    lines = [
+        "This folder is pacifica-fs: archives of scientific data as files.",
+        "",
+        *(f"{name + '/':<16}archive of kind {archive.kind}, read-only" for name, archive in archives.items()),
+        f"{'drop/':<16}put a folder with files and metadata.json into drop/ARCHIVE/ to archive it",
+        f"{'status/':<16}what is under way: uploads/, downloads.json, archives/, cache.json, metrics, log",
+        "",
+        "Read: content is fetched when a file is read; listing costs nothing of it. cp, tar, rsync, grep work.",
+        "",
+        "Archive:  cp -r run7 drop/ARCHIVE/",
+        "          touch drop/ARCHIVE/run7/.commit          (or wait: it is sent when it has been quiet)",
+        "          cat status/uploads/ARCHIVE/run7/status.json",
+        "          cat status/uploads/ARCHIVE/run7/problems.txt",
+        "",
+        'metadata.json:  {"project": "1234a", "instrument": 54, "keys": {"Tag": "first"}}',
+        "",
+        "Once cp returned, the files are safe on this machine's disk; once the state is 'done', in the archive.",
+        "More: pacifica-fs --help, pacifica-fs status, pacifica-fs check",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,51 @@
+"""Asks each archive for a sign of life in the background, so that `status/archives/` never waits for a server."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from ..archive import Archive
+from ..clock import Clock
+from ..model import Health
+
+log = logging.getLogger(__name__)
+
+WELL, ILL = 300.0, 30.0
+
+
+class Watch:
+    """One thread for each archive; `start` and `stop` are called once, `last` by anybody."""
+
+    def __init__(self, archives: Mapping[str, Archive], clock: Clock) -> None:
+        self._archives = archives
+        self._clock = clock
+        self._last: dict[str, tuple[Health, float]] = {}
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Begin to ask."""
+        for name, archive in self._archives.items():
+            threading.Thread(target=self._run, args=(archive,), name=f"health {name}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stop.set()
+
+    def last(self, name: str) -> tuple[Health, float] | None:
+        """The newest finding and when it was made (seconds since the epoch); None before the first."""
+        return self._last.get(name)
+
+    def _run(self, archive: Archive) -> None:
+        before = True
+        while not self._stop.is_set():
+            health = archive.probe()
+            self._last[archive.name] = (health, self._clock.now())
+            if health.reachable != before:
+                if health.reachable:
+                    log.info("archive %s answers again", archive.name)
+                else:
+                    log.warning("archive %s is out of reach: %s", archive.name, health.error)
+            before = health.reachable
+            self._stop.wait(WELL if health.reachable else ILL)

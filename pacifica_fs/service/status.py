@@ -1,0 +1,111 @@
+"""The `status/` tree: everything under way, as virtual files made from snapshots; reading it waits for no server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ..archive import Archive
+from ..drop.upload import Upload, explain
+from ..tree.names import safe_name
+from ..tree.nodes import Node
+from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
+from .health import Watch
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Where the status comes from: functions that return snapshots at once."""
+
+    uploads: Callable[[], Sequence[Upload]]
+    downloads: Callable[[], Sequence[Mapping[str, Any]]]
+    cache: Callable[[], Mapping[str, Any]]
+    archives: Mapping[str, Archive]
+    watch: Watch
+    metrics: Callable[[], str]
+    log: Callable[[], str]
+
+
+def tree(sources: Sources) -> ListedFolder:
+    """The folder `status/`."""
+    entries: Entries = [
+        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources))),
+        ("jobs", ListedFolder(("status", "jobs"), lambda: [])),
+        ("archives", ListedFolder(("status", "archives"), lambda: _archives(sources))),
+        ("downloads.json", TextFile(("status", "downloads"), lambda: as_json(sources.downloads()))),
+        ("cache.json", TextFile(("status", "cache"), lambda: as_json(sources.cache()))),
+        ("metrics", TextFile(("status", "metrics"), sources.metrics)),
+        ("log", TextFile(("status", "log"), sources.log)),
+    ]
+    return ListedFolder(("status",), lambda: entries)
+
+
+def as_json(value: Any) -> str:
+    """Indented JSON with a final newline, as all status files have it."""
+    return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False) + "\n"
+
+
+def _uploads(sources: Sources) -> Entries:
+    def folder(archive: str) -> ListedFolder:
+        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive))
+
+    return [(archive, folder(archive)) for archive in sorted({upload.archive for upload in sources.uploads()})]
+
+
+def _bundles(sources: Sources, archive: str) -> Entries:
+    newest: dict[str, Upload] = {}
+    for upload in sources.uploads():  # newest first: the name belongs to the newest bundle
+        if upload.archive == archive:
+            newest.setdefault(safe_name(upload.name), upload)
+    return [(name, _bundle(sources, upload)) for name, upload in sorted(newest.items())]
+
+
+def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
+    key = ("status", "uploads", upload.archive, upload.id)
+
+    def now() -> Upload:
+        return next((u for u in sources.uploads() if u.id == upload.id), upload)
+
+    def entries() -> Entries:
+        state = now()
+        files: list[tuple[str, Node]] = [
+            ("status.json", TextFile((*key, "status"), lambda: as_json(now()))),
+            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems))),
+        ]
+        if state.receipt:
+            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt))))
+        if state.transaction:
+            target = f"../../../../{upload.archive}/transactions/{state.transaction}"
+            files.append(("transaction", Symlink((*key, "transaction"), target)))
+        return files
+
+    return ListedFolder(key, entries)
+
+
+def _archives(sources: Sources) -> Entries:
+    def file(name: str) -> TextFile:
+        return TextFile(("status", "archives", name), lambda: _health(sources, name))
+
+    return [(f"{name}.json", file(name)) for name in sources.archives]
+
+
+def _health(sources: Sources, name: str) -> str:
+    archive = sources.archives[name]
+    report: dict[str, Any] = {"name": name, "kind": archive.kind}
+    last = sources.watch.last(name)
+    if last is None:
+        report |= {"reachable": None, "error": "not asked yet"}
+    else:
+        health, when = last
+        report |= {
+            "reachable": health.reachable,
+            "identity": health.identity,
+            "latency": health.latency,
+            "error": health.error,
+            "services": dict(health.services),
+            "checked": datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    return as_json(report)

@@ -1,0 +1,5 @@
+import pytest
+
+pytest.register_assert_rewrite(
+    "tests.contract.tools", "tests.contract.archive_contract", "tests.contract.inbox_contract"
+)

@@ -1,0 +1,250 @@
+import pytest
+import requests
+
+from pacifica_fs.errors import BadAnswer, NotFound, Unreachable
+from pacifica_fs.model import Digest
+
+POLICY, METADATA = "http://policy.example", "http://metadata.example"
+ABSENT = {
+    "status": "404 Not Found",
+    "message": "No Transaction with an ID of 9 was found",
+    "traceback": "Traceback ...",
+}
+FILE = {
+    "_id": 2,
+    "name": "bar.bin",
+    "subdir": "a/c",
+    "mimetype": "text/x",
+    "ctime": "2019-01-02T03:04:05",
+    "mtime": "2020-01-02T03:04:05",
+    "size": 15,
+    "hashsum": "5179ED",
+    "hashtype": "sha256",
+}
+BLOCK = {
+    "_id": 1,
+    "submitter_id": 10,
+    "project_id": "1234a",
+    "instrument_id": 54,
+    "submitter_name": "Davidé Browné Jr",
+    "project_name": "P",
+    "instrument_name": "NMR",
+    "submitted": "2026-11-21T01:20:13",
+    "created": "2026-11-21T01:20:13",
+    "updated": "2026-11-21T01:20:14",
+    "release_state": "not_released",
+    "release_date": None,
+    "files": {"2": FILE},
+    "key_values": {"Temp C": "27", "Tag": "second"},
+}
+
+
+@pytest.fixture
+def policy(site):
+    return site(policy=POLICY).archive
+
+
+@pytest.fixture
+def metadata(site):
+    return site(policy=POLICY, metadata=METADATA).archive
+
+
+def pages(requests_mock, total):
+    """A search over transactions 1…total, as policy answers it."""
+
+    def answer(request, context):
+        size, page = int(request.qs["item_count"][0]), int(request.qs["page"][0])
+        ids = range(total, 0, -1)[size * (page - 1) : size * page]
+        entries = {
+            str(id): {"metadata": {"transaction_id": id, "submitted": "2026-11-21T01:20:13"}, "file_count": 1}
+            for id in ids
+        }
+        return {"transactions": entries, "total_count": total}
+
+    return requests_mock.get(POLICY + "/status/transactions/search/list", json=answer)
+
+
+def test_all_of_them_by_pages(policy, requests_mock):
+    asked = pages(requests_mock, 450)
+    listing = policy.containers({}, 10_000)
+    assert [int(entry.id) for entry in listing.entries] == list(range(450, 0, -1))
+    assert listing.complete and listing.entries[0].mtime_ns == 1795224013 * 10**9
+    assert asked.call_count == 3
+
+
+@pytest.mark.parametrize(
+    "limit,total,complete,calls", [(100, 450, False, 1), (450, 450, True, 3), (449, 450, False, 3), (200, 200, True, 1)]
+)
+def test_the_newest_of_them(policy, requests_mock, limit, total, complete, calls):
+    asked = pages(requests_mock, total)
+    listing = policy.containers({}, limit)
+    assert [int(entry.id) for entry in listing.entries] == list(range(total, total - limit, -1))
+    assert listing.complete is complete and bool(listing.remark) is not complete
+    assert asked.call_count == calls
+
+
+def test_an_empty_archive(policy, requests_mock):
+    pages(requests_mock, 0)
+    assert policy.containers({}, 10).entries == ()
+
+
+def test_selected_ones(policy, requests_mock):
+    asked = pages(requests_mock, 1)
+    policy.containers({"project": "1234a", "user": "10"}, 10)
+    assert asked.last_request.qs["project"] == ["1234a"] and asked.last_request.qs["submitter"] == ["10"]
+    with pytest.raises(NotFound):
+        policy.containers({"colour": "red"}, 10)
+    with pytest.raises(NotFound):
+        policy.groups("colour", {})
+
+
+def test_one_transaction(policy, requests_mock):
+    requests_mock.get(POLICY + "/status/transactions/by_id/1", json=BLOCK)
+    found = policy.container("1")
+    assert found.mtime_ns == 1795224013 * 10**9
+    assert found.info == {
+        "transaction": 1,
+        "submitter": 10,
+        "submitter_name": "Davidé Browné Jr",
+        "project": "1234a",
+        "project_title": "P",
+        "instrument": 54,
+        "instrument_name": "NMR",
+        "keys": {"Temp C": "27", "Tag": "second"},
+        "submitted": "2026-11-21T01:20:13Z",
+        "updated": "2026-11-21T01:20:14Z",
+        "release_state": "not_released",
+        "release_date": None,
+        "file_count": 1,
+        "size": 15,
+    }
+
+
+def test_files(policy, requests_mock):
+    odd = [
+        FILE | {"_id": 3, "name": "p/q", "subdir": "//a//c/", "mtime": None, "created": "2026-11-21T01:20:14"},
+        FILE | {"_id": 4, "name": "..", "subdir": None, "hashsum": "", "mimetype": ""},
+    ]
+    requests_mock.get(POLICY + "/status/transactions/files/1", json={str(row["_id"]): row for row in [FILE, *odd]})
+    dots, bar, slash = policy.files("1")
+    assert (bar.archive, bar.container, bar.id, bar.size, bar.mime_type) == ("emsl", "1", "2", 15, "text/x")
+    assert bar.parts == ("a", "c", "bar.bin") and bar.digest == Digest("sha256", "5179ed")
+    assert bar.mtime_ns == 1577934245 * 10**9
+    assert slash.parts == ("a", "c", "p/q") and slash.mtime_ns == 1795224014 * 10**9
+    assert dots.parts == ("..",) and dots.digest is None and dots.mime_type is None
+
+
+def test_no_files_and_no_such_transaction_are_told_apart(policy, requests_mock):
+    requests_mock.get(POLICY + "/status/transactions/files/1", json={})
+    requests_mock.get(POLICY + "/status/transactions/files/9", json={})
+    requests_mock.get(POLICY + "/status/transactions/by_id/1", json=BLOCK | {"files": {}})
+    requests_mock.get(POLICY + "/status/transactions/by_id/9", json=ABSENT)
+    assert policy.files("1") == ()
+    with pytest.raises(NotFound):
+        policy.files("9")
+    with pytest.raises(NotFound, match="No Transaction with an ID of 9"):
+        policy.container("9")
+
+
+@pytest.mark.parametrize("id", ["", "abc", "-1", "067", "1.5", "9" * 30, "²", "1/../2"])
+def test_what_cannot_be_a_transaction_is_not_asked_for(policy, requests_mock, id):
+    for ask in (policy.container, policy.files):
+        with pytest.raises(NotFound):
+            ask(id)
+    assert requests_mock.call_count == 0
+
+
+TRACE = {"traceback": "requests.exceptions.ConnectionError: ... Connection refused", "message": "unexpected"}
+
+
+@pytest.mark.parametrize(
+    "answer,error",
+    [
+        ({"json": {"status": "500 Internal Server Error", **TRACE}}, Unreachable),
+        (
+            {"json": {"status": "500 Internal Server Error", "message": "a &lt;b&gt;", "traceback": "ValueError"}},
+            BadAnswer,
+        ),
+        ({"json": {"status": "400 Invalid Request Options", "message": "x", "traceback": ""}}, BadAnswer),
+        ({"json": {"status": "500 Internal Server Error", **TRACE}, "status_code": 500}, Unreachable),
+        ({"json": {"message": "x", "traceback": "ValueError: y"}, "status_code": 500}, BadAnswer),
+        ({"text": "<!DOCTYPE html><title>500</title>", "status_code": 500}, Unreachable),
+        ({"text": "<!DOCTYPE html><title>404</title>", "status_code": 404}, BadAnswer),
+        ({"text": "<!DOCTYPE html><title>Log in</title>"}, Unreachable),
+        ({"json": {"message": "x"}, "status_code": 404}, BadAnswer),
+        ({"json": []}, BadAnswer),
+        ({"exc": requests.exceptions.ConnectTimeout}, Unreachable),
+    ],
+)
+def test_errors_of_policy_are_neither_absence_nor_emptiness(policy, requests_mock, answer, error):
+    requests_mock.get(requests_mock_any(), **answer)
+    for ask in (lambda: policy.container("1"), lambda: policy.files("1"), lambda: policy.containers({}, 10)):
+        with pytest.raises(error) as caught:
+            ask()
+        assert not isinstance(caught.value, NotFound)
+
+
+def requests_mock_any():
+    import re
+
+    return re.compile("^" + re.escape(POLICY))
+
+
+def transsip(requests_mock, total):
+    def answer(request, context):
+        size, page = int(request.qs["items_per_page"][0]), int(request.qs["page_number"][0])
+        assert request.qs["recursion_depth"] == ["0"]
+        ids = range(1, total + 1)[size * (page - 1) : size * page]
+        return [{"_id": id, "created": "2026-11-21T01:20:13"} for id in ids]
+
+    requests_mock.get(METADATA + "/objectinfo/transsip", json={"record_count": total})
+    return requests_mock.get(METADATA + "/transsip", json=answer)
+
+
+@pytest.mark.parametrize(
+    "limit,total,complete",
+    [(100, 2450, False), (10_000, 2450, True), (2450, 2450, True), (1000, 1000, True), (5, 0, True)],
+)
+def test_metadata_lists_backwards(metadata, requests_mock, limit, total, complete):
+    transsip(requests_mock, total)
+    listing = metadata.containers({}, limit)
+    assert [int(entry.id) for entry in listing.entries] == list(range(total, max(0, total - limit), -1))
+    assert listing.complete is complete
+
+
+def test_metadata_knows_all_values_of_a_key_and_the_doi(metadata, requests_mock):
+    requests_mock.get(METADATA + "/transactioninfo/by_id/1", json=BLOCK)
+    requests_mock.get(METADATA + "/trans_key_value", json=[{"key": k, "value": v} for k, v in [(1, 1), (2, 2), (2, 3)]])
+    for id, key in [(1, "Temp C"), (2, "Tag")]:
+        requests_mock.get(f"{METADATA}/keys?_id={id}", json=[{"key": key}])
+    for id, value in [(1, "27"), (2, "first"), (3, "second")]:
+        requests_mock.get(f"{METADATA}/values?_id={id}", json=[{"value": value}])
+    entry = {"doi_reference": "10.1234/lab.1", "doi_status": "completed", "site_url": "http://example.org/1"}
+    release = {"release_state": "released", "release_date": "2026-11-22T00:00:00", "release_doi_entries": [entry]}
+    requests_mock.get(METADATA + "/transactioninfo/release_state/1", json={"1": release})
+    info = metadata.container("1").info
+    assert info["keys"] == {"Temp C": "27", "Tag": ["first", "second"]}
+    assert (info["release_state"], info["release_date"]) == ("released", "2026-11-22T00:00:00Z")
+    assert info["doi"] == [{"doi": "10.1234/lab.1", "status": "completed", "url": "http://example.org/1"}]
+
+
+def test_metadata_has_real_404s(metadata, requests_mock):
+    requests_mock.get(METADATA + "/transactioninfo/by_id/9", status_code=404, json=ABSENT)
+    requests_mock.get(METADATA + "/files?transaction_id=9&recursion_depth=0", json=[])
+    requests_mock.get(METADATA + "/files?transaction_id=8&recursion_depth=0", json=[])
+    requests_mock.get(METADATA + "/transsip?_id=9", json=[])
+    requests_mock.get(METADATA + "/transsip?_id=8", json=[{"_id": 8}])
+    with pytest.raises(NotFound):
+        metadata.container("9")
+    with pytest.raises(NotFound):
+        metadata.files("9")
+    assert metadata.files("8") == ()
+
+
+@pytest.mark.parametrize(
+    "row", [{"_id": 1, "name": "a"}, {"name": "a", "size": 1}, {"_id": 1, "name": "a", "size": -1}]
+)
+def test_rows_without_what_is_needed(policy, requests_mock, row):
+    requests_mock.get(POLICY + "/status/transactions/files/1", json={"1": row})
+    with pytest.raises(BadAnswer):
+        policy.files("1")
