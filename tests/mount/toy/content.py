@@ -57,7 +57,7 @@ class Content:
         return path
 
     def open(self, ref, path):
-        self.counts["open"] += 1
+        self.counts["opened"] += 1
         return Reader(self, ref)
 
     def size(self, ref):
@@ -88,18 +88,20 @@ class Reader:
     def __init__(self, content, ref):
         self._content = content
         self._ref = ref
-        self._fd = os.open(content.path_of(ref), os.O_RDONLY) if ref.id.startswith(("complete", "short", "becom")) else -1
+        self._fd = (
+            os.open(content.path_of(ref), os.O_RDONLY) if ref.id.startswith(("complete", "short", "becom")) else -1
+        )
         self.size = ref.size
         self.caching = Caching.DIRECT if "-direct" in ref.id else Caching.FRESH if "-fresh" in ref.id else Caching.KEEP
 
     @property
     def fd(self):
-        self._content.counts["read"] += 1
+        self._content.counts["fd"] += 1
         if self._ref.id.startswith("becom") and not self._content.let_go.is_set():
             return -1
         return self._fd
 
-    def read(self, size, offset, interrupted=lambda: False):
+    def read(self, size, offset, interrupted):
         size = min(size, max(0, self.size - offset))
         kind = self._ref.id.split("-")[0].rstrip("0123456789")
         if kind in ("blocked", "becomes"):
@@ -114,12 +116,12 @@ class Reader:
             raise RuntimeError("nobody foresaw this")
         return pattern(size, offset)
 
-    def read_into(self, address, size, offset, interrupted):
-        data = self.read(size, offset, interrupted)
+    def read_into(self, address, size, offset, interrupted=None):
+        data = self.read(size, offset, interrupted or (lambda: False))
         ctypes.memmove(address, data, len(data))
         return len(data)
 
     def close(self):
-        self._content.counts["close"] += 1
+        self._content.counts["closed"] += 1
         if self._fd >= 0:
             os.close(self._fd)

@@ -1,22 +1,22 @@
-"""Serves the toy: `serve.py MOUNTPOINT WORK [--stubborn] [--many N] [--option O]…`."""
+"""Serves the toy, called as `pacifica-fs mount` is; what it needs is beside the configuration, which it ignores."""
 
 from __future__ import annotations
 
 import argparse
+import collections
 import faulthandler
 import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+from pacifica_fs.errors import ConfigError, PacificaFSError
+from pacifica_fs.mount.session import MountOptions, failed, serve
 
-from content import MIB, Content  # noqa: E402
-from tree import Down, DropFolder, Fixed, Remote, Symlink, Virtual, counts  # noqa: E402
-
-from pacifica_fs.errors import PacificaFSError  # noqa: E402
-from pacifica_fs.mount.session import Announcement, MountOptions, serve  # noqa: E402
+from .content import MIB, Content
+from .tree import Down, DropFolder, Fixed, Remote, Symlink, Virtual
 
 KIND_SIZES = {
     "complete": 4 * MIB + 123, "complete-fresh": MIB, "complete-direct": MIB, "memory": 3 * MIB + 5,
@@ -26,13 +26,13 @@ KIND_SIZES = {
 NAMES = ["with space", "ünïcödé ☃", "x" * 255, "new\nline", os.fsdecode(b"bad \xff\xfe byte"), "back\\slash,comma"]
 
 
-def build(arguments, counted, content):
-    files = {name: Remote(name, size, counted) for name, size in KIND_SIZES.items()}
+def build(arguments, counted, content, drop):
+    files = {name: Remote(name, size) for name, size in KIND_SIZES.items()}
     blocked = [f"blocked{i}" for i in range(310)] + [f"blocked-direct{i}" for i in range(310)]
-    files |= {name: Remote(name, 4 * MIB, counted) for name in blocked}
-    many = {f"file{i:05}.dat": Remote(f"complete{i}", 4096, counted) for i in range(arguments.many)}
-    names = {name: Remote("memory-" + name, 10, counted) for name in NAMES}
-    big = {"complete-big": Remote("complete-big", arguments.big, counted)} if arguments.big else {}
+    files |= {name: Remote(name, 4 * MIB) for name in blocked}
+    many = {f"file{i:05}.dat": Remote(f"complete{i}", 4096) for i in range(arguments.many)}
+    names = {name: Remote("memory-" + name, 10) for name in NAMES}
+    big = {"complete-big": Remote("complete-big", arguments.big)} if arguments.big else {}
 
     def numbers():
         return json.dumps({**counted, "waiting": content.waiting}).encode() + b"\n"
@@ -46,67 +46,76 @@ def build(arguments, counted, content):
         "release": Virtual("release", release),
         "lines": Virtual("lines", lambda: b"".join(b"line %d of the status\n" % i for i in range(10000))),
     }
-    drop = Path(arguments.work, "drop")
     drop.mkdir(exist_ok=True)
     return Fixed(
         "root",
         {
-            "files": Fixed("files", files, counted),
-            "names": Fixed("names", names, counted),
-            "many": Fixed("many", many, counted),
-            "big": Fixed("big", big, counted),
-            "down": Down("down", {}, counted),
-            "status": Fixed("status", status, counted),
-            "links": Fixed("links", {"counts": Symlink()}, counted),
+            "files": Fixed("files", files),
+            "names": Fixed("names", names),
+            "many": Fixed("many", many),
+            "big": Fixed("big", big),
+            "down": Down("down", {}),
+            "status": Fixed("status", status),
+            "links": Fixed("links", {"counts": Symlink()}),
             "drop": DropFolder(drop),
         },
-        counted,
     )
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["mount"])
     parser.add_argument("mountpoint")
-    parser.add_argument("work")
-    parser.add_argument("--stubborn", action="store_true", help="on_stop does not wake blocked readers")
+    parser.add_argument("-c", dest="config", required=True)
+    parser.add_argument("-f", "-v", action="store_true", dest="ignored")
+    parser.add_argument("--stop", choices=["wakes", "ignores", "hangs"], default="wakes", help="what on_stop does")
     parser.add_argument("--fail", choices=["init", "ready"])
     parser.add_argument("--many", type=int, default=50)
     parser.add_argument("--big", type=int, default=0)
     parser.add_argument("--option", action="append", default=[])
     parser.add_argument("--allow-other", action="store_true")
     arguments = parser.parse_args()
+    work = Path(arguments.config).parent
     faulthandler.enable()
-    logging.basicConfig(level=logging.INFO, filename=Path(arguments.work, "log"))
-    announcement = Announcement.from_environment()
-    blobs = Path(arguments.work, "blobs")
+    logging.basicConfig(level=logging.INFO)
+    blobs = work / "blobs"
     blobs.mkdir(exist_ok=True)
-    counted = counts()
+    counted = collections.Counter()
     content = Content(blobs, counted)
 
     def trouble(when):
         if arguments.fail == when:
-            raise RuntimeError(f"trouble at {when}")
+            raise ConfigError(f"trouble at {when}")
+
+    def stop():
+        print("stopping", flush=True)
+        if arguments.stop == "wakes":
+            content.stopped.set()
+        while arguments.stop == "hangs":
+            time.sleep(1)
 
     try:
         serve(
-            build(arguments, counted, content),
+            build(arguments, counted, content, work / "drop"),
             content,
             Path(arguments.mountpoint),
             MountOptions(
                 uid=os.getuid(),
                 gid=os.getgid(),
-                fsname="toy, a, fs",
+                fsname="toy, a \\ fs",
                 allow_other=arguments.allow_other,
                 extra=tuple(arguments.option),
             ),
             on_init=lambda: trouble("init"),
-            on_ready=lambda: (trouble("ready"), announcement.ready()),
-            on_stop=lambda: None if arguments.stubborn else content.stopped.set(),
+            on_ready=lambda: trouble("ready"),
+            on_stop=stop,
+            requests=counted,
         )
-    except (PacificaFSError, RuntimeError) as error:
-        announcement.failed(str(error))
+    except PacificaFSError as error:
+        failed(str(error))
         print(error, file=sys.stderr)
         sys.exit(3)
+    print("served", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import os
 import stat
 from pathlib import Path
@@ -15,9 +14,8 @@ MTIME = 1_500_000_000_123_456_789
 
 
 class Remote:
-    def __init__(self, name, size, counts):
+    def __init__(self, name, size):
         self.ref = FileRef("toy", "67", name, (name,), size, MTIME)
-        self._counts = counts
         self.ino = inode("remote", name)
 
     def attributes(self):
@@ -56,10 +54,9 @@ class Symlink:
 class Fixed:
     """A folder that never changes."""
 
-    def __init__(self, name, entries, counts):
+    def __init__(self, name, entries):
         self.ino = inode("fixed", name)
         self._entries = dict(entries)
-        self._counts = counts
 
     def attributes(self):
         return Attributes(DIRECTORY, 0, MTIME)
@@ -68,11 +65,9 @@ class Fixed:
         return {"user.pacifica.id": b"folder"}
 
     def entries(self):
-        self._counts["entries"] += 1
         return list(self._entries.items())
 
     def lookup(self, name):
-        self._counts["lookup"] += 1
         try:
             return self._entries[name]
         except KeyError:
@@ -195,7 +190,3 @@ class DropFolder(_Real):
 
     def space(self):
         return 1 << 40, 1 << 39
-
-
-def counts() -> collections.Counter:
-    return collections.Counter()
