@@ -34,9 +34,9 @@ Examples:
 
 
 @click.command("check", help=HELP, short_help="Check the configuration, FUSE and each archive; or a sidecar.")
-@click.option("-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration.")
+@click.option("-c", "--config", "file", type=Path, metavar="FILE", help="The configuration.")
 @click.option("-a", "--archive", metavar="NAME", help="Which archive the sidecar is for.")
-@click.argument("sidecar", type=click.Path(path_type=Path), required=False)
+@click.argument("sidecar", type=Path, required=False)
 @click.pass_obj
 def command(outside: Outside, file: Path | None, archive: str | None, sidecar: Path | None) -> Exit:
     """Check."""

@@ -48,7 +48,7 @@ NAME = "run-42"
 
 @click.command("demo", help=HELP, short_help="Try everything out, without a server.")
 @click.option("--keep", is_flag=True, help="Leave the mount and all files, to play with.")
-@click.argument("dir", type=click.Path(path_type=Path), required=False)
+@click.argument("dir", type=Path, required=False)
 @click.pass_obj
 def command(outside: Outside, keep: bool, dir: Path | None) -> Exit:
     """Show everything."""

@@ -21,13 +21,16 @@ def real(path: str | Path) -> Path:
         return Path(absolute)
 
 
-def mount(outside: Outside, wanted: Path | None) -> MountPoint | None:
+def mount(outside: Outside, wanted: Path | None, file: Path | None = None) -> MountPoint | None:
     """The mount at or above `wanted`; without it the only one, or the one that the command was started in.
+
+    `file` is a configuration: then only mounts of it are meant.
 
     None where there is no mount at all and none was asked for. Raises Failed with the choice if there are several.
     """
     everyones = {each.path: each for each in outside.mounts()}
-    known = {path: each for path, each in everyones.items() if each.mine}
+    source = None if file is None else os.path.abspath(file.expanduser())
+    known = {path: each for path, each in everyones.items() if each.mine and source in (None, each.source)}
     if wanted is not None:
         inside = _innermost(everyones, real(wanted))
         if inside is None:

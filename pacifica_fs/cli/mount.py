@@ -44,11 +44,11 @@ Examples:
 
 
 @click.command("mount", help=HELP, short_help="Mount the archives of a configuration on a folder.")
-@click.option("-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration.")
+@click.option("-c", "--config", "file", type=Path, metavar="FILE", help="The configuration.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground; the log goes to standard error.")
 @click.option("-o", "texts", multiple=True, metavar="OPTIONS", help="Mount options, see above.")
 @click.option("-v", "--verbose", count=True, help="Log more; twice: every request.")
-@click.argument("dir", type=click.Path(path_type=Path, readable=False))  # a dead mount is not, and is healed
+@click.argument("dir", type=Path)
 @click.pass_obj
 def command(
     outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, dir: Path

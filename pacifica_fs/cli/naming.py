@@ -25,19 +25,28 @@ def choose(uploads: Sequence[Upload], text: str, mount: MountPoint | None = None
     below = _below(text, mount)
     if below is None:
         plain = text.strip("/")
-        matches = [u for u in uploads if plain in (full(u), u.get("id"))] or [
-            u for u in uploads if u.get("name") == plain
-        ]
+        exact = [upload for upload in uploads if plain in (full(upload), upload.get("id"))]
+        matches = _newest(exact or [upload for upload in uploads if upload.get("name") == plain])
     else:
         # A path may lead further down, to a file in the bundle; the longest name that fits is meant.
         fitting = [upload for upload in uploads if f"{below}/".startswith(f"{full(upload)}/")]
-        matches = sorted(fitting, key=lambda upload: -len(full(upload)))[:1]
+        matches = sorted(_newest(fitting), key=lambda upload: -len(full(upload)))[:1]
     if len(matches) == 1:
         return matches[0]
     if matches:
         names = ", ".join(sorted(full(upload) for upload in matches))
         raise Failed(f"'{text}' may be {names}; write ARCHIVE/NAME", Exit.USAGE)
     raise Failed(f"there is no bundle '{text}'{_similar(uploads, below or text)}", Exit.UNKNOWN_BUNDLE)
+
+
+def _newest(uploads: Sequence[Upload]) -> list[Upload]:
+    """Of each name the newest bundle, by the time of its beginning; journals list the earlier ones too."""
+    found: dict[str, Upload] = {}
+    for upload in uploads:
+        other = found.setdefault(full(upload), upload)
+        if str(upload.get("created") or "") > str(other.get("created") or ""):
+            found[full(upload)] = upload
+    return list(found.values())
 
 
 def _below(text: str, mount: MountPoint | None) -> str | None:

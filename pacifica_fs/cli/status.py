@@ -15,7 +15,7 @@ from .naming import full
 from .output import Output, ago, clock_text, plain, printable, remark, size
 from .outside import Outside
 from .snapshot import Snapshot, Upload
-from .wait import over, sentence
+from .wait import over, sentence, waits
 
 HELP = """Show what is under way: uploads, downloads, the cache, and the archives.
 
@@ -43,11 +43,9 @@ RECENT = 5
     "-w", "--watch", is_flag=True, help="Again and again until Ctrl-C; where it is no terminal, at each change."
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="All uploads, also those long done.")
+@click.option("-m", "--mount", "dir", type=Path, metavar="DIR", help="Which mount, if several.")
 @click.option(
-    "-m", "--mount", "dir", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="Which, if several."
-)
-@click.option(
-    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
+    "-c", "--config", "file", type=Path, metavar="FILE", help="The mount, or the spool, of this configuration."
 )
 @click.pass_obj
 def command(
@@ -57,7 +55,7 @@ def command(
     output = Output()
     before: Snapshot | None = None
     while True:
-        mount = find.mount(outside, dir)
+        mount = find.mount(outside, dir, file)
         seen = snapshot.look(outside, mount, file)
         if seen != before or output.fancy:
             if as_json:
@@ -120,7 +118,7 @@ def _row(upload: Upload, now: float) -> tuple[str, ...]:
     elif over(upload):
         what = ""
     else:
-        what = f"waits for {upload['waiting_for']}" if upload.get("waiting_for") else ""
+        what = waits(upload)
     sent = size(upload["sent"]) if upload.get("sent") and state in ("sending", "ingesting") else ""
     since = ago(upload.get("updated"), now)
     return full(upload), state, plain(upload.get("files")), size(upload.get("bytes")), sent, since, what

@@ -33,7 +33,7 @@ Examples:
 
 @click.command("umount", help=HELP, short_help="Unmount.")
 @click.option("--lazy", is_flag=True, help="Unmount also while it is in use.")
-@click.argument("dir", type=click.Path(path_type=Path, readable=False), required=False)
+@click.argument("dir", type=Path, required=False)
 @click.pass_obj
 def command(outside: Outside, lazy: bool, dir: Path | None) -> Exit:
     """Unmount."""

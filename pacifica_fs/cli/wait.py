@@ -46,11 +46,9 @@ class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 @click.command("wait", help=HELP, short_help="Wait until a bundle is ingested or needs somebody.")
 @click.option("-t", "--timeout", type=_Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
+@click.option("-m", "--mount", "dir", type=Path, metavar="DIR", help="Which mount, if several.")
 @click.option(
-    "-m", "--mount", "dir", type=click.Path(path_type=Path, readable=False), metavar="DIR", help="Which, if several."
-)
-@click.option(
-    "-c", "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration, if not mounted."
+    "-c", "--config", "file", type=Path, metavar="FILE", help="The mount, or the spool, of this configuration."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code says it all.")
 @click.argument("name")
@@ -108,12 +106,12 @@ class Waiting:
             for mount in self.outside.mounts():
                 if mount.path in find.real(name).parents:
                     self.dir = mount.path
-        return find.mount(self.outside, self.dir)
+        return find.mount(self.outside, self.dir, self.file)
 
     def _again(self, upload: Upload) -> tuple[Upload | None, bool]:
         """The bundle now, and whether a mount answered."""
         try:
-            mount = find.mount(self.outside, self.dir)
+            mount = find.mount(self.outside, self.dir, self.file)
         except Failed:
             return None, False
         if mount is None:
@@ -159,8 +157,14 @@ def _line(upload: Upload) -> str:
     if upload.get("state") == "done" and upload.get("transaction"):
         parts.append(f"transaction {upload['transaction']}")
     if upload.get("waiting_for") and not over(upload):
-        parts.append(f"waiting for {upload['waiting_for']}")
+        parts.append(waits(upload))
     return "  ".join(map(printable, parts))
+
+
+def waits(upload: Upload) -> str:
+    """What has to happen next; an open bundle says it in a sentence, the others with a word."""
+    words = str(upload.get("waiting_for") or "")
+    return words if upload.get("state") == "open" or not words else f"waits for {words}"
 
 
 def _explain(upload: Upload, state: str) -> None:
@@ -175,7 +179,8 @@ def sentence(problem: object) -> str:
     """A problem, as text or as an object with `what`, `remedy` and `path`, in one line."""
     if not isinstance(problem, dict):
         return printable(problem)
-    path = f"{problem['path']}: " if problem.get("path") else ""
-    text = problem.get("what") or problem.get("why") or ""
+    text = str(problem.get("what") or problem.get("why") or "")
+    path = str(problem.get("path") or "")
+    path = "" if not path or text.startswith((f"{path}:", f"{path},")) else f"{path}: "
     remedy = f"; {problem['remedy']}" if problem.get("remedy") else ""
     return printable(f"{path}{text}{remedy}")

@@ -57,7 +57,7 @@ class SpoolBundle:
         self.handles: dict[int, OpenFile] = {}
         self.digests: dict[int, tuple[int, int, Digest]] = {}
         self.generation = 0
-        self.stopped = False
+        self.stopped = self.gone = False
         # Completeness, in seconds of the monotonic clock.
         self.changed = clock.monotonic()
         self.gap = 0.0
@@ -107,7 +107,7 @@ class SpoolBundle:
 
         BeingSent if it is too late for that.
         """
-        if not self.journal.revisable:
+        if self.gone or not self.journal.revisable:
             raise BeingSent("this is being sent to the archive, or was: it stays as it is")
         sidecar = self.is_sidecar(path)
         if self.journal.state != State.OPEN and moves(self.journal.state, Event.CHANGED):

@@ -47,7 +47,8 @@ class Rules(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """What is known about a bundle now. Times are seconds of one monotonic clock.
 
-    `data` says whether there is any file but the sidecar. `listed` is true where the sidecar has a `files` list, and
+    `data` says whether there is any file but the sidecar, `follows` whether the bundle follows one of its name that was
+    sent: without data there is nothing in it to send. `listed` is true where the sidecar has a `files` list, and
     `missing` those of it that are not there. `changed` is the time of the last change, `sidecar` and `last_data` those
     of the last close of each; None: never.
     """
@@ -55,6 +56,7 @@ class Facts(msgspec.Struct, frozen=True):
     now: float
     changed: float
     data: bool = True
+    follows: bool = False
     committed: bool = False
     gap: float = 0.0
     sidecar: float | None = None
@@ -82,6 +84,8 @@ def decide(facts: Facts, rules: Rules) -> Decision:
         return Decision(False, None, f"{_some(facts.opened)} is still being written")
     if facts.temporary:
         return Decision(False, None, f"{_some(facts.temporary)} has the name of an unfinished file")
+    if facts.follows and not facts.data:
+        return Decision(False, None, "new files: what was sent before stays as it is")
     if facts.committed:
         return Decision(True, None, COMMIT)
     if facts.listed:

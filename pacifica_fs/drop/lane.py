@@ -104,17 +104,25 @@ class Clerk:
                 unclosed=found.unclosed,
             )
             decision = decide(facts, self._rules)
+            nothing = False
             with bundle.lock:
                 if generation != bundle.generation or bundle.handles or bundle.journal.state != State.OPEN:
                     bundle.scheduled = False
                     return self._lane.clock.monotonic() + (WHILE_OPEN if bundle.handles else 0.0)
                 if facts.unclosed:
                     hold_unclosed(bundle, found.unclosed)
+                elif facts.follows and not facts.data:
+                    bundle.forget_commit()
+                    nothing = not found.files
                 elif decision.seal:
                     bundle.forget_commit()
                     bundle.retry_at = 0.0
                     bundle.transition(Event.COMPLETE, sealed_by=decision.reason, committed=committed)
                     self._sealed()
+            if nothing:
+                self._lane.spool.discard(
+                    bundle, unless=lambda: generation != bundle.generation or bool(bundle.handles) or not bundle.empty()
+                )
         bundle.waiting_for = decision.reason
         bundle.urgent = facts.committed or facts.listed
         if facts.opened:
@@ -129,6 +137,7 @@ class Clerk:
             now=self._lane.clock.monotonic(),
             changed=bundle.changed,
             committed=committed,
+            follows=bool(bundle.journal.follows),
             gap=bundle.gap,
             sidecar=bundle.sidecar_at if bundle.reading and bundle.reading[0] else None,
             last_data=bundle.data_at,

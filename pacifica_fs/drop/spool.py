@@ -143,10 +143,12 @@ class Spool:
         self.disk.sync_directory(str(place))
         return self._add(journal)
 
-    def discard(self, bundle: SpoolBundle) -> None:
-        """Forget a bundle with all that is in it, because its user wants so."""
+    def discard(self, bundle: SpoolBundle, unless: Callable[[], bool] = lambda: False) -> None:
+        """Forget a bundle with all that is in it, as its user wants; not if `unless()`, asked under its lock."""
         with self.index, bundle.lock:
-            bundle.stopped = True
+            if unless():
+                return
+            bundle.stopped = bundle.gone = True
             gone = str(self.root / "bundles" / f".new-{bundle.journal.id}")
             self.disk.rename(str(bundle.folder), gone)
             self._drop(bundle)

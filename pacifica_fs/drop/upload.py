@@ -54,7 +54,8 @@ def explain(problems: Sequence[Problem]) -> str:
     """Problems as a text for people: `problems.txt` of a status folder, `PROBLEMS.txt` of a held one."""
     lines = []
     for problem in problems:
-        lines.append(f"* {problem.path}: {problem.what}" if problem.path else f"* {problem.what}")
+        named = not problem.path or problem.what.startswith(problem.path)
+        lines.append(f"* {problem.what}" if named else f"* {problem.path}: {problem.what}")
         if problem.remedy:
             lines.append(f"    {problem.remedy}")
     return "".join(f"{line}\n" for line in lines)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes.util
 import logging
 import os
+import resource
 import select
 import signal
 import stat
@@ -124,8 +125,8 @@ def serve(
     """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
 
     `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
-    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks; `spare`
-    is for `df`. MountError if it cannot be mounted.
+    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks;
+    `spare` is for `df`. MountError if it cannot be mounted.
     """
     prepare(mountpoint, options)
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
@@ -133,6 +134,7 @@ def serve(
     look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
     operations = Operations(root, content, look, requests=requests, spare=spare)
     life = _Life(mountpoint, on_init, on_ready, on_stop)
+    _many_files()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         Binding(operations, str(mountpoint), life.begin, **_options(options))
@@ -270,6 +272,12 @@ def _options(options: MountOptions) -> dict[str, object]:
         name, equals, value = extra.partition("=")
         given[name] = value if equals else True
     return given
+
+
+def _many_files() -> None:
+    """Each open file of the mount is one of the daemon's: take as many as this user may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _read_ahead(device: int) -> None:

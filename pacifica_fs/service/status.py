@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..archive import Archive
-from ..drop.upload import Upload
+from ..drop.upload import Upload, explain
 from ..tree.names import safe_name
 from ..tree.nodes import Node
 from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
@@ -73,7 +73,7 @@ def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
         state = now()
         files: list[tuple[str, Node]] = [
             ("status.json", TextFile((*key, "status"), lambda: as_json(now()))),
-            ("problems.txt", TextFile((*key, "problems"), lambda: problems(now()))),
+            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems))),
         ]
         if state.receipt:
             files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt))))
@@ -83,17 +83,6 @@ def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
         return files
 
     return ListedFolder(key, entries)
-
-
-def problems(upload: Upload) -> str:
-    """`problems.txt`: what keeps this bundle, in plain words; empty where nothing does."""
-    lines = []
-    for problem in upload.problems:
-        where = f"{problem.path}: " if problem.path else ""
-        lines.append(f"{where}{problem.what}")
-        if problem.remedy:
-            lines.append(f"    {problem.remedy}")
-    return "".join(line + "\n" for line in lines)
 
 
 def _archives(sources: Sources) -> Entries:

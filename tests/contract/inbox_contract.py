@@ -98,7 +98,7 @@ class InboxContract(Kind):
         assert inbox.length(some) >= some.size
         assert inbox.length(bundle({})) >= 0
 
-    def test_progress_grows_to_the_length_and_last_comes_once_before_the_end(self, inbox, archive, bundle):
+    def test_progress_grows_to_the_length_and_last_comes_once_before_the_end(self, inbox, bundle):
         some = bundle(FILES)
         calls = Calls(lambda: list(inbox.find(some)))
         ticket = inbox.send(some, calls.count, calls.last)
@@ -108,6 +108,7 @@ class InboxContract(Kind):
         assert len(calls.sent) > 1 and calls.sent[-1] >= some.size
         assert len(calls.lasts) == 1
         assert calls.seen == []
+        assert finished(inbox, ticket, self.deadline).outcome == "done"
         json.dumps(dict(ticket.details))
 
     def test_a_sent_bundle_becomes_a_container(self, inbox, archive, bundle):
@@ -149,15 +150,6 @@ class InboxContract(Kind):
         assert not inbox.check(some)
         container = upload(built, some, self.deadline)
         assert {path_of(ref) for ref in archive.files(container)} == set(self.strange_paths)
-
-    def test_bad_paths_are_never_published(self, inbox, archive, bundle):
-        before = self.listed(archive)
-        for path in ("../up", "a/../b", "/absolute"):
-            some = bundle({path: b"x"})
-            with pytest.raises(PacificaFSError):
-                inbox.send(some, lambda sent: None, lambda: None)
-            assert list(inbox.find(some)) == []
-        assert self.listed(archive) == before
 
     # what breaks
 

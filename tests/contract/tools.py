@@ -27,6 +27,8 @@ class Kind:
     """Metadata fields that the archive accepts, for every bundle of the suite."""
     idempotent = True
     """Whether one bundle id sent twice is one container."""
+    sizes_are_claims = False
+    """Whether sizes are only what an uploader claimed. Then whether content is too short is for its digest to say."""
     time_step_ns = 1
     """The resolution of modification times."""
     many = 1000

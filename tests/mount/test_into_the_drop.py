@@ -277,6 +277,18 @@ def test_the_status_of_an_upload(mount, source):
     assert receipt["transaction"] == status["transaction"]
 
 
+def test_a_second_commit_of_a_done_bundle_sends_nothing(mount, source):
+    with_sidecar(source)
+    run("cp", "-r", source, mount.path / "drop/here/run1")
+    archived(mount, "run1")
+    (mount.path / "drop/here/run1/.commit").touch()
+    (mount.path / "drop/here/run1/later").write_text("new")
+    with_sidecar(mount.path / "drop/here/run1")
+    folder = archived(mount, "run1")
+    assert [path.name for path in folder.iterdir()] == ["later"], "a follow-on has what is new"
+    assert sorted(p.name for p in (mount.path / "here/transactions").iterdir()) == ["1", "1.json", "2", "2.json"]
+
+
 def test_a_bad_sidecar_is_accepted_held_and_explained(mount):
     folder = mount.path / "drop/here/run1"
     folder.mkdir()

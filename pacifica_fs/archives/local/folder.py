@@ -106,7 +106,7 @@ class ArchiveFolder:
         with self.errors(f"{self.sequence} cannot be locked"):
             descriptor = os.open(self.sequence, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                self._wait_for(descriptor)
+                self.wait_for(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -115,7 +115,8 @@ class ArchiveFolder:
         finally:
             os.close(descriptor)
 
-    def _wait_for(self, descriptor: int) -> None:
+    def wait_for(self, descriptor: int) -> None:
+        """Lock an open file; WaitTimeout after `LOCK_WAIT` seconds."""
         deadline = self.clock.monotonic() + LOCK_WAIT
         while not lock(descriptor):
             if self.clock.monotonic() >= deadline:
@@ -207,9 +208,12 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_durably(path: Path, data: bytes, mode: int = 0o444) -> None:
-    """Put `data` in place of `path` in one step that survives a power cut, its directory's entry included."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+def write_durably(path: Path, data: bytes, through: Path, mode: int = 0o444) -> None:
+    """Put `data` in place of `path` in one step that survives a power cut, its directory's entry included.
+
+    It is written in the folder `through` first, where a crash may leave it.
+    """
+    beside = through / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(descriptor, "wb") as stream:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from ...errors import Invalid, NotFound
@@ -51,6 +52,7 @@ class LocalInbox:
         refused = problems(bundle, self._room())
         if refused:
             raise Invalid("; ".join(problem.what for problem in refused[:3]))
+        self._need_index()
         published = self._published(bundle.id)
         if published:
             sent(self.length(bundle))
@@ -58,8 +60,9 @@ class LocalInbox:
             return self._ticket(bundle, published)
         sweep(self._folder)
         with incoming(self._folder) as made:
-            with self._folder.errors(f"the bundle '{bundle.name}' cannot be copied"):
-                fill(made, bundle.files, sent)
+            with contextlib.closing(fill(made, bundle.files)) as copied:
+                while (total := self._next_piece(bundle, copied)) is not None:
+                    sent(total)
             return self._ticket(bundle, self._publish(bundle, made, last))
 
     def poll(self, ticket: Ticket) -> Progress:
@@ -70,8 +73,13 @@ class LocalInbox:
 
     def find(self, bundle: Bundle) -> Sequence[str]:
         """The transaction of this bundle's id, if it was published."""
+        self._need_index()
         published = self._published(bundle.id)
         return (published,) if published else ()
+
+    def _next_piece(self, bundle: Bundle, copied: Generator[int, None, None]) -> int | None:
+        with self._folder.errors(f"the bundle '{bundle.name}' cannot be copied"):
+            return next(copied, None)
 
     def _publish(self, bundle: Bundle, made: Path, last: Callable[[], None]) -> str:
         """Give `made` an id and its place, unless another program published the bundle meanwhile."""
@@ -84,11 +92,11 @@ class LocalInbox:
             with folder.errors(f"the bundle '{bundle.name}' cannot be published"):
                 id = str(self._next(sequence))
                 value = record(bundle, id, self._login, folder.clock.now())
-                write_durably(made / NAME, encode(value))
+                write_durably(made / NAME, encode(value), made)
                 os.utime(made, ns=(value.submitted_ns, value.submitted_ns))
                 sync_directory(made)
                 # Before the rename, so that a crash between them can only leave a note that `_published` sees through.
-                write_durably(folder.index(bundle.id), id.encode(), 0o644)
+                write_durably(folder.index(bundle.id), id.encode(), made.parent, 0o644)
             last()
             with folder.errors(f"the bundle '{bundle.name}' cannot be published as transaction {id}"):
                 os.rename(made, folder.transactions / id)
@@ -108,12 +116,9 @@ class LocalInbox:
     def _published(self, bundle: str) -> str:
         """The transaction that holds this bundle; empty if none. The index is believed only where the JSON agrees."""
         folder = self._folder
-        folder.require()
         with folder.errors(f"{folder.bundles} cannot be read"):
-            if not folder.bundles.is_dir():
-                self._rebuild_index()
             try:
-                id = folder.index(bundle).read_text().strip()
+                id = folder.index(bundle).read_text("ascii", "replace").strip()
             except FileNotFoundError:
                 folder.require()
                 return ""
@@ -122,20 +127,23 @@ class LocalInbox:
         except NotFound:
             return ""
 
-    def _rebuild_index(self) -> None:
-        """Make `bundles/` from the transactions. Where several programs do so at once, the first one's is taken."""
+    def _need_index(self) -> None:
+        """Make `bundles/` from the transactions where it is missing; of several programs the first one's is taken."""
         folder = self._folder
-        fresh = ArchiveFolder(folder.root, folder.clock)
-        fresh.bundles = folder.incoming.with_name(f"bundles.{uuid.uuid4().hex}")
-        fresh.bundles.mkdir()
-        for id in folder.ids():
-            fresh.index(load(folder, str(id), Header).bundle).write_text(str(id))
-        try:
-            os.rename(fresh.bundles, folder.bundles)
-        except OSError:
-            shutil.rmtree(fresh.bundles)
-            if not folder.bundles.is_dir():
-                raise
+        folder.require()
+        if folder.bundles.is_dir():
+            return
+        with incoming(folder) as made, folder.errors(f"{folder.bundles} cannot be made"):
+            fresh = ArchiveFolder(folder.root, folder.clock)
+            fresh.bundles = made.with_name("bundles")
+            fresh.bundles.mkdir()
+            for id in folder.ids():
+                fresh.index(load(folder, str(id), Header).bundle).write_text(str(id))
+            try:
+                os.rename(fresh.bundles, folder.bundles)
+            except OSError:
+                if not folder.bundles.is_dir():
+                    raise
 
     def _room(self) -> int:
         longest = self._folder.incoming / uuid.uuid4().hex / "transaction" / FILES

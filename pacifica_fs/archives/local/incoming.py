@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from ...errors import Corrupt
 from ...model import BundleFile
 from .folder import ArchiveFolder, lock, sync_directory
 from .record import FILES
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
 
@@ -50,17 +53,23 @@ def sweep(folder: ArchiveFolder) -> None:
     with folder.locked(), folder.errors(f"{folder.incoming} cannot be cleaned"):
         folder.incoming.mkdir(exist_ok=True)
         for name in os.listdir(folder.incoming):
-            if name.startswith("dead-"):
-                dead.append(folder.incoming / name)
-            elif not _alive(folder.incoming / name / "lock"):
-                dead.append(folder.incoming / f"dead-{name}")
-                os.rename(folder.incoming / name, dead[-1])
+            path = folder.incoming / name
+            try:
+                if not name.startswith("dead-"):
+                    if _alive(path / "lock"):
+                        continue
+                    path = path.rename(folder.incoming / f"dead-{name}")
+                dead.append(path)
+            except FileNotFoundError:
+                pass  # its maker has just finished, and removed it
+            except OSError as error:
+                log.warning("%s stays: %s", path, error)
     for path in dead:  # many gigabytes perhaps: nobody waits for it
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
 
 
-def fill(made: Path, files: Iterable[BundleFile], sent: Callable[[int], None]) -> None:
-    """Copy `files` to where they belong below `made`, all durable in the end; `sent` gets the bytes copied so far.
+def fill(made: Path, files: Iterable[BundleFile]) -> Generator[int, None, None]:
+    """Copy `files` to where they belong below `made`, all durable in the end; yields the bytes copied so far.
 
     Corrupt where a file's bytes are not, or no longer, those of its size and digest. Nothing is hard-linked: the
     sources go on to be the cache's, where a write to one would be a write into the archive. Where the file system can
@@ -76,7 +85,7 @@ def fill(made: Path, files: Iterable[BundleFile], sent: Callable[[int], None]) -
             folders.update(parent for parent in target.parents if parent.is_relative_to(made / FILES))
         for size in _copy(file, target):
             total += size
-            sent(total)
+            yield total
         copies.append(target)
     with ThreadPoolExecutor(_SYNCERS) as pool:  # together they share the journal's commits
         list(pool.map(_sync, copies))
@@ -127,6 +136,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """As far as it goes: what stays is tried again by the next sweep."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _alive(path: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def _was_archive(folder: ArchiveFolder, marker: Path | None) -> bool:
 def _remember(folder: ArchiveFolder, marker: Path | None) -> None:
     if marker is not None and not _was_archive(folder, marker):
         marker.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(marker, os.fsencode(folder.root), 0o644)
+        write_durably(marker, os.fsencode(folder.root), marker.parent, 0o644)
 
 
 def _create(folder: ArchiveFolder, key: str, parents: bool) -> None:
@@ -87,7 +86,7 @@ def _create(folder: ArchiveFolder, key: str, parents: bool) -> None:
         )
     descriptor = os.open(folder.sequence, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # milliseconds: only who makes the same archive now can hold it
+        folder.wait_for(descriptor)
         with contextlib.suppress(FileNotFoundError):
             if os.listdir(folder.transactions) and not folder.format.exists():
                 raise ConfigError(
@@ -95,8 +94,8 @@ def _create(folder: ArchiveFolder, key: str, parents: bool) -> None:
                 )
         for directory in (folder.transactions, folder.incoming, folder.bundles):
             directory.mkdir(exist_ok=True)
-        write_durably(folder.root / "README.txt", README.encode(), 0o644)
-        write_durably(folder.format, FORMAT.encode())
+        write_durably(folder.root / "README.txt", README.encode(), folder.incoming, 0o644)
+        write_durably(folder.format, FORMAT.encode(), folder.incoming)
     finally:
         os.close(descriptor)
 

@@ -47,7 +47,6 @@ def test_a_dry_run(rooms, local, tmp_path):
         ('{"instrument": 54', "not valid JSON"),
         ('{"projct": "x"}', "'projct' is not known here"),
         ('["data"]', "an ordinary file"),
-        ('{"keys": {"a": ["1", "1"]}}', "given 2 times"),
     ],
 )
 def test_a_dry_run_with_problems(rooms, local, tmp_path, content, words):

@@ -152,6 +152,16 @@ def test_a_mount_of_somebody_else_only_by_name(run, mount, outside):
     assert run("status", "-m", mount.path / "drop").stderr == ""
 
 
+def test_a_configuration_means_its_own_mounts_only(run, mount, outside, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text(f'[drop]\npath = "{tmp_path}/{name}"\n')
+    outside.known[:] = [MountPoint(mount.path, f"{tmp_path}/a.toml"), MountPoint(tmp_path / "other", "pacifica-fs")]
+    assert f"mounted on {mount.path}" in run("status", "-c", tmp_path / "a.toml").stdout
+    result = run("status", "-c", tmp_path / "b.toml")
+    assert (result.exit_code, "nothing is mounted" in result.stderr) == (0, True)
+    assert outside.asked == [("uploads", tmp_path / "b" / "spool")]
+
+
 def test_no_such_mount(run, mount, tmp_path):
     result = run("status", "-m", tmp_path)
     assert (result.exit_code, f"no pacifica-fs is mounted here: {mount.path}" in result.stderr) == (6, True)

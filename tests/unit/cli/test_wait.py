@@ -21,6 +21,11 @@ def test_problems_are_told(run, mount):
     assert run("wait", "run-42").stderr == "  metadata.json: no such project; Ask for 1234a.\n"
 
 
+def test_a_path_is_not_told_twice(run, mount):
+    mount.bundle("here", "run-42", "held", problems=[{"what": "metadata.json, line 1: wrong", "path": "metadata.json"}])
+    assert run("wait", "run-42").stderr == "  metadata.json, line 1: wrong\n"
+
+
 def test_each_step_is_shown_once_until_it_is_done(run, mount, outside):
     mount.bundle("here", "run-42", "open", waiting_for="more files")
     outside.clock.events = {
@@ -29,7 +34,7 @@ def test_each_step_is_shown_once_until_it_is_done(run, mount, outside):
     }
     result = run("wait", "here/run-42")
     assert result.stdout.splitlines() == [
-        "here/run-42  open  waiting for more files",
+        "here/run-42  open  more files",
         "here/run-42  ingesting  ingest metadata 50%",
         "here/run-42  done  transaction 7",
     ]
@@ -104,6 +109,18 @@ def test_a_name_in_two_archives(run, mount):
     result = run("wait", "run")
     assert (result.exit_code, "'run' may be emsl/run, here/run" in result.stderr) == (2, True)
     assert run("wait", "emsl/run").exit_code == Exit.HELD
+
+
+def test_of_several_bundles_of_one_name_the_newest_is_meant(run, outside):
+    common = {"archive": "here", "name": "run"}
+    outside.journals = [
+        {**common, "id": "2", "state": "failed", "created": "2027-01-02"},
+        {**common, "id": "3", "state": "done", "created": "2027-01-03"},
+        {**common, "id": "1", "state": "held", "created": "2027-01-01"},
+    ]
+    assert run("wait", "run").exit_code == 0
+    assert run("wait", "/x/drop/here/run").exit_code == 0
+    assert run("wait", "1").exit_code == 3
 
 
 def test_unknown_names(run, mount):
