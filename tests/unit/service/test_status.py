@@ -96,6 +96,8 @@ def test_uploads(sources):
     ]
     assert names(walk(top, "uploads")) == ["here", "site"]
     assert names(walk(top, "uploads", "site")) == ["a_b", "run"]
+    for path in ((), ("site",), ("site", "run")):
+        assert walk(top, "uploads", *path).attributes().mode & 0o777 == 0o700
     run = walk(top, "uploads", "site", "run")
     assert names(run) == ["status.json", "problems.txt"]
     shown = json.loads(read(run, "status.json"))
