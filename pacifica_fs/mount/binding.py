@@ -46,7 +46,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
 libc.pread.restype = ctypes.c_ssize_t
 
-AUTO_INVAL_DATA, READDIRPLUS_AUTO = 1 << 12, 1 << 14
+AUTO_INVAL_DATA, READDIRPLUS_AUTO, PARALLEL_DIROPS = 1 << 12, 1 << 14, 1 << 18
 PLUS = 1 << 0  # of readdir's flags
 FILL_PLUS = 1 << 1
 NOREPLACE = 1
@@ -173,6 +173,8 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         conn.max_background = BACKGROUND
         conn.congestion_threshold = BACKGROUND * 3 // 4
         conn.want &= ~(AUTO_INVAL_DATA | READDIRPLUS_AUTO)
+        # Or one name that is waited for holds up every new name of its folder. libfuse passes it on since 3.17 only.
+        conn.want |= conn.capable & PARALLEL_DIROPS
         conf.use_ino = 1
         conf.hard_remove = 1
         conf.attr_timeout = conf.entry_timeout = ATTRIBUTES_FOR
