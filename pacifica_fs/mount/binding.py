@@ -351,14 +351,14 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
 
     def utimens_fuse_3(self, path: bytes | None, times: Any, info: Any) -> None:
         """utimensat."""
-        now = time.time_ns()
+        wanted: int | None = time.time_ns()
         if times:
             modified = times.contents.modtime
             if modified.tv_nsec == OMIT:
-                return
-            if modified.tv_nsec != NOW:
-                now = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
-        self._served.set_times(_text_or_none(path), now, _number(info))
+                wanted = None
+            elif modified.tv_nsec != NOW:
+                wanted = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
+        self._served.set_times(_text_or_none(path), wanted, _number(info))
 
 
 def version() -> str:

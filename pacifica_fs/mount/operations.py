@@ -295,9 +295,11 @@ class Operations:
             return self._handle(number).truncate(size)
         self._writable(path).truncate(size)
 
-    def set_times(self, path: str | None, mtime_ns: int, number: int | None = None) -> None:
-        """`utimensat`; access times are not kept."""
-        self._writable(path, number).set_times(mtime_ns)
+    def set_times(self, path: str | None, mtime_ns: int | None, number: int | None = None) -> None:
+        """`utimensat`; access times are not kept, so None (only that is to be set) changes nothing."""
+        node = self._writable(path, number)
+        if mtime_ns is not None:
+            node.set_times(mtime_ns)
 
     def set_mode(self, path: str | None, mode: int, number: int | None = None) -> None:
         """`chmod`."""
