@@ -106,6 +106,8 @@ class Reader:
         kind = self._ref.id.split("-")[0].rstrip("0123456789")
         if kind in ("blocked", "becomes"):
             self._content.wait(interrupted)
+        elif kind == "short":
+            raise Corrupt("is shorter than it says")
         elif kind == "fails" and offset + size > 2 * MIB:
             raise Corrupt("does not match its digest")
         elif kind == "again" and offset + size > 2 * MIB:
