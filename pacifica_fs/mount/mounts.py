@@ -19,7 +19,7 @@ from ..errors import Denied, Invalid, PacificaFSError, WaitTimeout
 TYPE = "fuse.pacifica-fs"
 MOUNTINFO = Path("/proc/self/mountinfo")
 CONNECTIONS = Path("/sys/fs/fuse/connections")
-MNT_DETACH = 2
+MNT_FORCE, MNT_DETACH = 1, 2
 PATIENCE = 3.0
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
@@ -96,11 +96,14 @@ def stale(path: Path, patience: float = PATIENCE) -> bool:
     return answer[0] in (errno.ENOTCONN, errno.ECONNABORTED)
 
 
-def unmount(path: Path, lazy: bool = False) -> None:
-    """Unmount; `lazy` also with files open. PacificaFSError says why not."""
+def unmount(path: Path, lazy: bool = False, force: bool = False) -> None:
+    """Unmount; `lazy` also with files open; `force` (root only) cuts the connection as `abort` does, too.
+
+    PacificaFSError says why not.
+    """
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.umount2(os.fsencode(path), MNT_DETACH if lazy else 0) == 0:
+        if libc.umount2(os.fsencode(path), MNT_DETACH * lazy | MNT_FORCE * force) == 0:
             return
         code = ctypes.get_errno()
         if code == errno.EBUSY:

@@ -38,6 +38,7 @@ READ_AHEAD_KB = 1024
 GRACE = 1.0
 STOP_PATIENCE = 10.0
 END_PATIENCE = 3.0
+STACKED = 8  # dead mounts may lie on one another
 START_PATIENCE = 60.0
 FUSE_CONF = Path("/etc/fuse.conf")
 DEVICE = Path("/dev/fuse")
@@ -95,14 +96,15 @@ def prepare(mountpoint: Path, options: MountOptions) -> None:
 
 
 def heal(mountpoint: Path) -> None:
-    """Take away a dead mount of this program; MountError if a live one is there."""
-    mount = mounts.at(mountpoint)
-    if mount is None:
-        return
-    if not mounts.stale(mountpoint):
-        raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
-    log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
-    mounts.unmount(mountpoint, lazy=True)
+    """Take away dead mounts of this program; MountError if a live one is there."""
+    for _ in range(STACKED):
+        mount = mounts.at(mountpoint)
+        if mount is None:
+            return
+        if not mounts.stale(mountpoint):
+            raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
+        log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
+        mounts.unmount(mount.path, lazy=True)
 
 
 def user_allow_other() -> bool:
@@ -217,9 +219,10 @@ class _Life:
         threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
         # In a thread of its own: the mount is not to stay because something else hangs.
         threading.Thread(target=self._stop_once, name="stop", daemon=True).start()
-        self._stopped.wait(GRACE)
+        woken = self._stopped.wait(GRACE)
         try:
-            mounts.unmount(self._mountpoint, lazy=True)
+            # Who waits is freed by `force` if nobody else does it; later this connection is found through sysfs only.
+            mounts.unmount(self._mountpoint, lazy=True, force=not woken)
         except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
             log.warning("%s", error)
         # Files that are still open keep a lazily unmounted mount alive: cut this connection.

@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.servers.process import NotReady
+from pacifica_fs.mount import mounts
+from pacifica_fs.mount.session import MountError, spawn
 
 from .harness import bounded
 from .survival import SHORT, eventually, failure, readers
 from .toy.content import MIB, WAITING, pattern
-from .toy.mounting import counts, toy
+from .toy.mounting import COMMAND, ENVIRONMENT, counts, toy
 from .toy.serve import KIND_SIZES
 
 pytestmark = [pytest.mark.timeout(90)]
@@ -90,7 +91,7 @@ def test_a_blob_becomes_complete_while_it_is_read(mounted):
 def test_the_end_with_readers_that_wait(mounted, stop, kind):
     """SIGTERM: unmounted within five seconds, and gone, whatever the rest of the program does about it.
 
-    Where the rest of the program hangs, it has ten seconds for what it may have to write.
+    What hangs has ten seconds for what it may have to write.
     """
     mount = toy(mounted, "--stop", stop)
     with readers() as programs, left_open(mount.path / "files/complete") as handle:
@@ -132,9 +133,12 @@ def test_killed_and_mounted_again(mounted):
 
 
 @pytest.mark.parametrize("when", ["init", "ready"])
-def test_a_beginning_that_fails_leaves_nothing(mounted, when):
-    mount = toy(mounted, "--fail", when, start=False)
-    with pytest.raises(NotReady):
-        mount.start()
-    assert not mount.device and mount.process.join(1) == 3
-    assert mount.log.read_text().rstrip().endswith(f"trouble at {when}")
+def test_a_beginning_that_fails_leaves_nothing(tmp_path, guard, when):
+    point = tmp_path / "mnt"
+    point.mkdir()
+    guard.mount(point)
+    arguments = [*COMMAND[1:], "mount", "-c", str(tmp_path / "config"), "--fail", when, str(point)]
+    with pytest.raises(MountError, match=f"trouble at {when}"):
+        spawn(arguments, {**os.environ, **ENVIRONMENT}, patience=10)
+    assert mounts.at(point) is None
+    guard.forget_mount(point)
