@@ -21,21 +21,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PacificaFSError, to_errno
+from ..errors import NotFound, PacificaFSError, to_errno
 from .operations import Operations, Stat
 
 
 def _load() -> Any:
     """mfusepy on libfuse3, whatever the user's environment says. OSError if the library is missing."""
-    before = os.environ.get("FUSE_LIBRARY_NAME")
+    names = ("FUSE_LIBRARY_PATH", "FUSE_LIBRARY_NAME")  # it looks for the path first
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ["FUSE_LIBRARY_NAME"] = "fuse3"
     try:
         import mfusepy
     finally:
-        if before is None:
-            del os.environ["FUSE_LIBRARY_NAME"]
-        else:
-            os.environ["FUSE_LIBRARY_NAME"] = before
+        del os.environ["FUSE_LIBRARY_NAME"]
+        os.environ.update(before)
+    if mfusepy.fuse_version_major != 3:
+        raise OSError(f"mfusepy was imported before, with libfuse {mfusepy.fuse_version_major}")
     return mfusepy
 
 
@@ -58,7 +59,11 @@ SAID_FOR, MOST_SAID = 60.0, 1000  # seconds for which, and number of errors that
 SCALARS = ("st_ino", "st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_blksize")
 TIMES = ("st_atimespec", "st_mtimespec", "st_ctimespec")
 CODES = {4: "I", 8: "q", 16: "qq"}
-FILLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
+# PYFUNCTYPE: the GIL is kept. The filler only copies; and where a thread computes, each of 20,000 names would wait for
+# the GIL to come back (5 ms).
+FILLER = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+)
 
 
 class Registered:
@@ -103,11 +108,12 @@ class StatLayout:
 class Listed:
     """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
 
-    __slots__ = ("_buffer", "address", "names", "size")
+    __slots__ = ("_buffer", "address", "begun", "names", "size")
 
     def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
         self.names = names
         self.size = layout.size
+        self.begun = False
         self._buffer = ctypes.create_string_buffer(layout.size * len(names))
         self.address = ctypes.addressof(self._buffer)
         for number, stat in enumerate(stats):
@@ -231,27 +237,38 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
 
     def opendir(self, path: bytes, info: Any) -> None:
         """A snapshot, so that offsets stay what they are while somebody reads on."""
+        number = next(self._counter)
+        self._directories[number] = self._listed(path)
+        info.contents.fh = number
+
+    def _listed(self, path: bytes) -> Listed:
         served = self._served
         node = served.resolve(_text(path))
         own = served.stat(node)
         names, stats = [b".", b".."], [own, own]
         for name, entry in served.entries(node):
-            names.append(os.fsencode(name))
-            stats.append(served.stat(entry))
-        number = next(self._counter)
-        self._directories[number] = Listed(names, stats, self._layout)
-        info.contents.fh = number
+            try:
+                stats.append(served.stat(entry))
+            except NotFound:
+                continue  # it went away meanwhile
+            names.append(name.encode("utf-8", "surrogateescape"))
+        return Listed(names, stats, self._layout)
 
     def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
         """Names with attributes."""
-        listed = self._directories[info.contents.fh]
+        number = info.contents.fh
+        listed = self._directories[number]
+        if offset == 0:
+            if listed.begun and path is not None:  # rewinddir(3) shows what is there now
+                listed = self._directories[number] = self._listed(path)
+            listed.begun = True
         fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
         plus = FILL_PLUS if flags & PLUS else 0
         address, size = listed.address, listed.size
-        for number in range(offset, len(listed.names)):
+        for index in range(offset, len(listed.names)):
             # . and .. are not looked up: the kernel knows them.
-            extra = plus if number > 1 else 0
-            if fill(buffer, listed.names[number], address + number * size, number + 1, extra):
+            extra = plus if index > 1 else 0
+            if fill(buffer, listed.names[index], address + index * size, index + 1, extra):
                 break
 
     def releasedir(self, path: bytes | None, info: Any) -> None:
@@ -292,8 +309,11 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
 
     def write(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
         """write."""
-        data = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))).cast("B")
-        return self._served.write(info.contents.fh, data, offset)
+        with (
+            memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))) as raw,
+            raw.cast("B") as data,
+        ):
+            return self._served.write(info.contents.fh, data, offset)
 
     def flush(self, path: bytes | None, info: Any) -> None:
         """close: the last place whose error a program sees."""

@@ -201,7 +201,9 @@ class Operations:
         if ref is not None:
             reading = self._content.open(ref, path)
             caching = reading.caching.name
-            return self._add(Open(node, reading=reading, direct=caching == "DIRECT", keep=caching == "KEEP"))
+            # A reader with O_DIRECT of a file that the kernel caches cannot be killed while it waits.
+            direct = caching == "DIRECT" or bool(flags & os.O_DIRECT)
+            return self._add(Open(node, reading=reading, direct=direct, keep=caching == "KEEP"))
         render = getattr(node, "render", None)
         if render is None:
             raise Invalid(path)
