@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import Denied, PacificaFSError
 from ..model import Digest
+from ..tree.nodes import Attributes
 from .bundle import MARK, SpoolBundle
 from .disk import translating
+from .look import shown
 from .room import Room
 
 if TYPE_CHECKING:
@@ -197,6 +199,11 @@ class FileHandle:
         """Durable when it returns; the file counts as being written on."""
         with self._file.lock:
             self._file.sync(self._fd)
+
+    @translating
+    def attributes(self) -> Attributes:
+        """Of the file, whatever it is called by now."""
+        return shown(os.fstat(self._fd))
 
     def release(self) -> None:
         """The last descriptor is gone."""
