@@ -192,9 +192,15 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
     def getattr_fuse_3(self, path: bytes | None, buffer: Any, info: Any) -> None:
         """stat."""
         served = self._served
-        node = served.opened(info.contents.fh).node if path is None else served.resolve(_text(path))
+        number = _number(info)
+        if number is not None:
+            shown = served.stat_open(number, _text_or_none(path))
+        elif path is not None:
+            shown = served.stat_path(_text(path))
+        else:
+            raise OSError(errno.ENOENT, "removed")
         target = (ctypes.c_char * self._layout.size).from_address(ctypes.addressof(buffer.contents))
-        self._layout.pack_into(target, 0, served.stat(node))
+        self._layout.pack_into(target, 0, shown)
 
     def readlink(self, path: bytes, buffer: Any, size: int) -> None:
         """readlink."""
