@@ -1,7 +1,7 @@
 """Which version of the layout a spool has: made, migrated step by step, or refused with words; never ignored.
 
-    1    format, lock, bundles/
-    2    and queue/ (what a user asked for while no daemon ran), levels/ (folders above bundles, as `layout` makes them)
+1    format, lock, bundles/
+2    and queue/ (what a user asked for while no daemon ran), levels/ (folders above bundles, as `layout` makes them)
 """
 
 from __future__ import annotations
