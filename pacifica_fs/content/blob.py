@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import PacificaFSError, TooBusy, WaitTimeout
+from ..errors import PacificaFSError, WaitTimeout
 from ..model import Digest
 from . import files
 from .files import BlobFile
@@ -22,26 +22,8 @@ if TYPE_CHECKING:
 
 HOLD = 128 * 1024
 CHUNK = 2**20
+FEW = 4  # requests that one reader's read-ahead makes
 POLL = 0.2  # seconds between looks at the clock and at a reader that may have been killed
-
-
-class Gate:
-    """At most `limit` requests wait at once, in the whole process; the next gets TooBusy."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self.waiting = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self.waiting >= self._limit:
-                raise TooBusy(f"{self.waiting} requests wait for servers already")
-            self.waiting += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self.waiting -= 1
 
 
 class _Waiter:
@@ -134,8 +116,8 @@ class Blob:
         """Return once `[start, end)` may be read.
 
         `remaining` gives the seconds to the deadline; `fetch` makes sure that somebody fills the blob (True: even if
-        that was given up before). Raises WaitTimeout at the deadline or if `interrupted()`, and the fetch's error once
-        it has given up.
+        that was given up before), and raises where this reader shall not wait any longer. Raises WaitTimeout at the
+        deadline or if `interrupted()`, and the fetch's error once it has given up.
         """
         with self._lock:
             waiter = _Waiter(self._demand(start, end), threading.Condition(self._lock))
@@ -183,6 +165,11 @@ class Blob:
             self.tainting.add(reader)
         self.handed = True
         return True
+
+    def hopeless(self, now: float) -> bool:
+        """True where a fetch is under way but brings nothing, or many wait for it already."""
+        flight = self.flight
+        return self.waiting > FEW or (flight is not None and flight.stalled(now))
 
     # -- the fetch
 

@@ -19,9 +19,10 @@ from ..clock import Clock
 from ..errors import Corrupt, NotFound, PacificaFSError, Unreachable, WaitTimeout
 from ..model import FileRef
 from . import keys
-from .blob import Blob, Gate
+from .blob import Blob
 from .fetch import Fetcher
 from .files import BlobFile, digest_of
+from .gate import Gate
 from .keeper import Keeper
 from .pages import Caching
 from .pilot import FetchPilot
@@ -256,14 +257,19 @@ class Content:
         if failure is not None:
             raise copy.copy(failure)
         deadline = now + self._patience(reader.ref)
-        with self._gate:
+        with self._gate.place(lambda: blob.hopeless(self._clock.monotonic())) as place:
+
+            def fetch(anew: bool) -> None:
+                place.keep()
+                self._fetcher.ensure(blob, reader.ref, anew)
+
             try:
                 blob.wait(
                     reader,
                     start,
                     end,
                     remaining=lambda: deadline - self._clock.monotonic(),
-                    fetch=lambda anew: self._fetcher.ensure(blob, reader.ref, anew),
+                    fetch=fetch,
                     interrupted=interrupted,
                 )
             except WaitTimeout:

@@ -17,7 +17,7 @@ from .blob import POLL, Blob
 log = logging.getLogger(__name__)
 GRACE = 5.0  # seconds that a fetch goes on after its last reader closed the file
 STALL = 2.0  # seconds without a byte after which a stream is not counted as one
-THREADS = 256  # flights of one archive, the stalled ones included
+THREADS = 384  # flights of one archive, the stalled ones included: more than requests can wait (see Gate)
 REMEMBER = 60.0  # seconds that a failed fetch is shown
 
 
@@ -50,7 +50,11 @@ class Flight:
 
     def active(self, now: float) -> bool:
         """True where bytes flow, or are just asked for: this is what `capabilities.parallel` bounds."""
-        return self.streaming and now - self.last < STALL
+        return self.streaming and not self.stalled(now)
+
+    def stalled(self, now: float) -> bool:
+        """True where no byte came for a while."""
+        return now - self.last >= STALL
 
     def wanted(self, now: float) -> bool:
         """False where the last reader is gone for `GRACE`, unless more than half of the content is there."""

@@ -46,6 +46,9 @@ class Worker:
             self._wake.clear()
             try:
                 due = self._step()
+            except OSError as error:  # the disk is full, perhaps: nothing is lost, and it goes on when there is room
+                log.warning("%s: %s; trying again in %.0f s", self._thread.name, error, AFTER_A_BUG)
+                due = AFTER_A_BUG
             except Exception:
                 if self._stopping:
                     return

@@ -54,6 +54,7 @@ NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
 THREADS = BACKGROUND = 512
 ATTRIBUTES_FOR = 1.0
 BLOCK = 512
+SAID_FOR, MOST_SAID = 60.0, 1000  # seconds for which, and number of errors that, are not said again
 SCALARS = ("st_ino", "st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_blksize")
 TIMES = ("st_atimespec", "st_mtimespec", "st_ctimespec")
 CODES = {4: "I", 8: "q", 16: "qq"}
@@ -123,6 +124,7 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         self._directories: dict[int, Listed] = {}
         self._counter = itertools.count(1)
         self._counts = served.requests
+        self._said: dict[str, float] = {}
         super().__init__(
             Registered(),
             mountpoint,
@@ -140,15 +142,28 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             # its stack) for every request. One more reference keeps it; no thread of ours ever ends (max_idle_threads).
             ctypes.pythonapi.PyGILState_Ensure()
             _thread.kept = True
-        self._counts[func.__name__] += 1
+        self._counts[func.__name__.removesuffix("_fuse_3")] += 1
         try:
             return func(*args) or 0
         except (PacificaFSError, OSError) as error:
-            log.debug("%s: %s", func.__name__, error)
-            return -to_errno(error)
+            number = to_errno(error)
+            # A program shows "Input/output error" and nothing else, so the log must say what it was.
+            level = logging.WARNING if number == errno.EIO and self._is_news(str(error)) else logging.DEBUG
+            log.log(level, "%s: %s", func.__name__, error)
+            return -number
         except Exception:
             log.exception("unexpected error in %s", func.__name__)
             return -errno.EIO
+
+    def _is_news(self, words: str) -> bool:
+        """True if this was not said lately. Threads that race here say it twice."""
+        now = time.monotonic()
+        if now < self._said.get(words, 0.0):
+            return False
+        if len(self._said) > MOST_SAID:
+            self._said.clear()
+        self._said[words] = now + SAID_FOR
+        return True
 
     # ------------------------------------------------------------------ set-up
 

@@ -1,4 +1,4 @@
-"""pytest's view of the servers: `guard`, `pacifica_site`, `pacifica_faults`, `faulty`.
+"""pytest's view of the servers: `guard`, `pacifica_site`, `pacifica_faults`, `faulty`, `fake_site`.
 
 Registered by tests/conftest.py. A fixture that cannot be had skips the test and says what to install; where `CI` is set
 it fails the test instead, so that nothing is skipped unseen.
@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from .fake_site import FakeSite
 from .faulty import FaultyProxy
 from .guard import Guard
 from .pacifica import Site, Unavailable
@@ -55,3 +56,11 @@ def faulty() -> Iterator[Callable[[str], FaultyProxy]]:
     """A factory: `faulty(site.cart)` is a `FaultyProxy` in front of that URL, closed after the test."""
     with ExitStack() as stack:
         yield lambda upstream: stack.enter_context(FaultyProxy(upstream))
+
+
+@pytest.fixture
+def fake_site() -> Iterator[FakeSite]:
+    """A scripted policy and cart service of its own for each test."""
+    site = FakeSite()
+    yield site
+    site.close()

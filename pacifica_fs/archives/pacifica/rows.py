@@ -33,7 +33,7 @@ def nanoseconds(text: object) -> int:
 def container(archive: str, row: Mapping[str, Any]) -> Container:
     """A `transsip` row, or a search result's `metadata`, as a Container without info."""
     number = row.get("_id", row.get("transaction_id"))
-    if not isinstance(number, int):
+    if type(number) is not int:
         raise BadAnswer(f"a transaction without an id was listed: {str(row)[:200]}")
     return Container(archive, str(number), nanoseconds(row.get("created") or row.get("submitted")))
 
@@ -41,7 +41,8 @@ def container(archive: str, row: Mapping[str, Any]) -> Container:
 def file_ref(archive: str, transaction: str, row: Mapping[str, Any]) -> FileRef:
     """A `files` row as a FileRef. Size and digest are as claimed; the components of the path are raw."""
     number, name, size = row.get("_id"), row.get("name"), row.get("size")
-    if not isinstance(number, int) or not isinstance(name, str) or not isinstance(size, int) or size < 0:
+    # `true` is an int to Python, but neither an id nor a size.
+    if type(number) is not int or not isinstance(name, str) or type(size) is not int or size < 0:
         raise BadAnswer(f"transaction {transaction} lists a file without id, name or size: {str(row)[:200]}")
     folders = [part for part in str(row.get("subdir") or "").split("/") if part]
     kind, value = row.get("hashtype"), row.get("hashsum")
