@@ -25,6 +25,17 @@ def wrong(data: bytes, at: int) -> bytes:
     return bytes(changed)
 
 
+def test_a_cart_in_error_is_not_asked_for_again_and_again(mounted, fake_site):
+    """`error` is final; a few carts are tried, then it is EIO, long before a reader's patience ends."""
+    fake_site.add(7, File(1, "bad", b"x" * 1000, error="File is on a tape that is gone"))
+    mount = mounted(tables(fake_site))
+    code, took = failed((mount.path / "site/transactions/7/bad").read_bytes)
+    assert code == errno.EIO and took < 6
+    assert fake_site.requests["cart POST"] <= 4
+    assert "a tape that is gone" in mount.downloads()[-1]["error"]
+    eventually("the carts are deleted", lambda: not fake_site.carts)
+
+
 def test_a_stuck_cart_is_a_timeout_then_found_when_it_got_ready(mounted, fake_site):
     file = File(1, "slow", b"at last" * 1000, stuck=True)
     fake_site.add(7, file)
@@ -82,7 +93,7 @@ def test_a_failing_cart_is_an_error_and_never_a_short_file(mounted, fake_site):
 def test_the_server_killed_half_way_raises(mounted, fake_site):
     file = File(1, "half", BIG, stop_at=2 * 2**20)
     fake_site.add(7, file)
-    mount = mounted(tables(fake_site, read_wait="4s"))
+    mount = mounted(tables(fake_site, read_wait="2s"))
     path = mount.path / "site/transactions/7/half"
     with open(path, "rb") as stream:
         assert bounded("the first MiB", lambda: stream.read(2**20)) == BIG[: 2**20]
