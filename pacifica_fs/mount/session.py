@@ -1,9 +1,4 @@
-"""The life of a mount: checked before it begins, served in the foreground, ended within seconds whatever is blocked.
-
-Signals are waited for by a thread of their own: with a reader blocked in a request, libfuse's handler would leave a
-mount behind that hangs everything. The end is: wake who waits, unmount lazily, and, last of all, cut the connection of
-this very mount.
-"""
+"""Mounting: checked before it begins, served in the foreground, or by a daemon that is waited for until it answers."""
 
 from __future__ import annotations
 
@@ -13,11 +8,9 @@ import logging
 import os
 import resource
 import select
-import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,18 +21,13 @@ import msgspec
 from ..errors import PacificaFSError
 from ..tree.nodes import Node
 from . import mounts
+from .life import START_PATIENCE, Life
 from .operations import ContentStore, Look, Operations
 
 log = logging.getLogger(__name__)
 
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 READY = "PACIFICA_FS_READY_FD"
-READ_AHEAD_KB = 1024
-GRACE = 1.0
-STOP_PATIENCE = 10.0
-END_PATIENCE = 3.0
 STACKED = 8  # dead mounts may lie on one another
-START_PATIENCE = 60.0
 FUSE_CONF = Path("/etc/fuse.conf")
 DEVICE = Path("/dev/fuse")
 
@@ -141,111 +129,23 @@ def serve(
 
     look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
     operations = Operations(root, content, look, requests=requests, spare=spare)
-    life = _Life(mountpoint, on_init, on_ready, on_stop)
     _many_files()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        Binding(operations, str(mountpoint), life.begin, **_options(options))
-    except RuntimeError as error:
-        if not life.begun:
-            words = f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check"
-            raise MountError(words) from error
-        log.info("the connection was cut (libfuse says %s)", error)
-    finally:
-        life.end()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if life.failure is not None:
-        raise life.failure
 
+    def ready() -> None:
+        on_ready()
+        _tell_parent("ready")
 
-class _Life:
-    """Beginning and end of one mount; each happens once. `failure` is what a callback of the beginning raised."""
-
-    def __init__(
-        self, mountpoint: Path, on_init: Callable[[], None], on_ready: Callable[[], None], on_stop: Callable[[], None]
-    ) -> None:
-        self._mountpoint = mountpoint
-        self._outside = os.stat(mountpoint).st_dev
-        self._on_init, self._on_ready, self._on_stop = on_init, on_ready, on_stop
-        self._stopping = threading.Lock()
-        self._stopped = threading.Event()
-        self._over = threading.Event()
-        self._minor: int | None = None
-        self.begun = False
-        self.failure: BaseException | None = None
-
-    def begin(self) -> None:
-        """libfuse is about to serve."""
-        self.begun = True
-        threading.Thread(target=self._watch_signals, name="signals", daemon=True).start()
-        if self._try(self._on_init):
-            threading.Thread(target=self._try, args=(self._announce,), name="ready", daemon=True).start()
-
-    def end(self) -> None:
-        """libfuse has returned: somebody unmounted, or `_watch_signals` did."""
-        self._over.set()
-        if self.begun:
-            self._stop_once()
-            self._stopped.wait(STOP_PATIENCE)
-
-    def _try(self, step: Callable[[], None]) -> bool:
-        """A step of the beginning; if it fails the mount ends, and `serve` raises."""
+    def mount() -> None:
         try:
-            step()
-        except BaseException as error:  # noqa: BLE001 - raised by `serve`
-            self.failure = error
-            os.kill(os.getpid(), signal.SIGTERM)
-            return False
-        return True
+            Binding(operations, str(mountpoint), life.begin, **_options(options))
+        except RuntimeError as error:
+            if not life.begun:
+                words = f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check"
+                raise MountError(words) from error
+            log.info("the connection was cut (libfuse says %s)", error)
 
-    def _announce(self) -> None:
-        deadline = time.monotonic() + START_PATIENCE
-        while time.monotonic() < deadline and not self._over.is_set():
-            try:
-                device = os.stat(self._mountpoint).st_dev
-            except OSError:
-                device = self._outside
-            if device != self._outside:
-                self._minor = os.minor(device)
-                _read_ahead(device)
-                self._on_ready()
-                _tell_parent("ready")
-                return
-            time.sleep(0.005)
-
-    def _watch_signals(self) -> None:
-        received = signal.sigwait(SIGNALS)
-        log.info("stopping on %s", signal.Signals(received).name)
-        threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
-        # In a thread of its own: the mount is not to stay because something else hangs.
-        threading.Thread(target=self._stop_once, name="stop", daemon=True).start()
-        woken = self._stopped.wait(GRACE)
-        try:
-            # Who waits is freed by `force` if nobody else does it; later this connection is found through sysfs only.
-            mounts.unmount(self._mountpoint, lazy=True, force=not woken)
-        except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
-            log.warning("%s", error)
-        # Files that are still open keep a lazily unmounted mount alive: cut this connection.
-        if not self._over.wait(GRACE) and self._minor is not None:
-            mounts.abort(self._minor)
-
-    def _last_resort(self) -> None:
-        """A request that still waits keeps libfuse, and only the end of the process ends it."""
-        self._stopped.wait(STOP_PATIENCE - END_PATIENCE)
-        if not self._over.wait(END_PATIENCE):
-            log.error("libfuse does not return; leaving")
-            logging.shutdown()
-            os._exit(0)
-
-    def _stop_once(self) -> None:
-        if not self._stopping.acquire(blocking=False):
-            return
-        try:
-            self._on_stop()
-        except Exception:
-            log.exception("stopping")
-        finally:
-            self._stopped.set()
+    life = Life(mountpoint, on_init, ready, on_stop)
+    life.run(mount)
 
 
 def spawn(arguments: Sequence[str], environ: Mapping[str, str] | None = None, patience: float = START_PATIENCE) -> int:
@@ -316,12 +216,3 @@ def _many_files() -> None:
     """Each open file of the mount is one of the daemon's: take as many as this user may have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _read_ahead(device: int) -> None:
-    """1 MiB reads instead of 128 KiB: a third of the CPU. Only root may; others go without."""
-    path = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
-    try:
-        path.write_text(str(READ_AHEAD_KB))
-    except OSError as error:
-        log.debug("read-ahead stays as it is: %s", error)
