@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PacificaFSError, to_errno
+from ..errors import NotFound, PacificaFSError, to_errno
 from .operations import Operations, Stat
 
 
@@ -101,12 +101,16 @@ class StatLayout:
 
 
 class Listed:
-    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
+    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset.
 
-    __slots__ = ("_buffer", "address", "names", "size")
+    `vague` are the numbers of those entries whose attributes are more than a type only when they are looked up.
+    """
 
-    def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
+    __slots__ = ("_buffer", "address", "names", "size", "vague")
+
+    def __init__(self, names: list[bytes], stats: list[Stat], vague: set[int], layout: StatLayout) -> None:
         self.names = names
+        self.vague = vague
         self.size = layout.size
         self._buffer = ctypes.create_string_buffer(layout.size * len(names))
         self.address = ctypes.addressof(self._buffer)
@@ -233,11 +237,18 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         node = served.resolve(_text(path))
         own = served.stat(node)
         names, stats = [b".", b".."], [own, own]
+        vague = {0, 1}  # the kernel knows . and ..
         for name, entry in served.entries(node):
+            try:
+                stat, known = served.glance(entry)
+            except NotFound:
+                continue  # it went away since it was listed
+            if not known:
+                vague.add(len(names))
             names.append(os.fsencode(name))
-            stats.append(served.stat(entry))
+            stats.append(stat)
         number = next(self._counter)
-        self._directories[number] = Listed(names, stats, self._layout)
+        self._directories[number] = Listed(names, stats, vague, self._layout)
         info.contents.fh = number
 
     def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
@@ -245,10 +256,9 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         listed = self._directories[info.contents.fh]
         fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
         plus = FILL_PLUS if flags & PLUS else 0
-        address, size = listed.address, listed.size
+        address, size, vague = listed.address, listed.size, listed.vague
         for number in range(offset, len(listed.names)):
-            # . and .. are not looked up: the kernel knows them.
-            extra = plus if number > 1 else 0
+            extra = 0 if number in vague else plus
             if fill(buffer, listed.names[number], address + number * size, number + 1, extra):
                 break
 
