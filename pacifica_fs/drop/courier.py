@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import BadAnswer, NotFound, PacificaFSError, Stale, TooBusy, Unreachable, WaitTimeout
+from ..errors import BadAnswer, Denied, Invalid, NotFound, PacificaFSError, Stale, TooBusy, Unreachable, WaitTimeout
 from ..model import FileRef, Problem
 from .bundle import SpoolBundle
 from .compare import matched
@@ -23,6 +23,8 @@ from .worker import Pauses
 log = logging.getLogger(__name__)
 
 TRANSIENT = (Unreachable, WaitTimeout, TooBusy, BadAnswer, Stale, OSError)
+REFUSALS = (Denied, Invalid)
+"""What a server says that took nothing, also after the end of the upload."""
 STUCK = 1800.0
 """Seconds without any change after which a job is said to be stuck, and stops keeping others back."""
 LATE = 600.0
@@ -136,7 +138,7 @@ class Courier:
 
     def _not_sent(self, bundle: SpoolBundle, error: Exception) -> None:
         now = self._lane.clock
-        if bundle.journal.end_sent:
+        if bundle.journal.end_sent and not isinstance(error, REFUSALS):
             problem = Problem(
                 f"the connection broke after everything was sent ({error})", "The archive is asked whether it has it."
             )
@@ -148,7 +150,7 @@ class Courier:
             bundle.transition(Event.BROKEN, problems=(problem,))
         else:
             problem = Problem(f"{self._lane.settings.name} refuses the upload: {error}", "See to it, then retry.")
-            bundle.transition(Event.REFUSED, problems=(problem,), outage=False)
+            bundle.transition(Event.REFUSED, problems=(problem,), outage=False, end_sent="", ended_before=False)
         bundle.sent, bundle.percent = 0, 0.0
 
     # Following.

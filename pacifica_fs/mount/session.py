@@ -8,6 +8,7 @@ this very mount.
 from __future__ import annotations
 
 import ctypes.util
+import errno
 import logging
 import os
 import resource
@@ -36,6 +37,8 @@ READY = "PACIFICA_FS_READY_FD"
 READ_AHEAD_KB = 1024
 GRACE = 1.0
 STOP_PATIENCE = 10.0
+END_PATIENCE = 3.0
+STACKED = 8  # dead mounts may lie on one another
 START_PATIENCE = 60.0
 FUSE_CONF = Path("/etc/fuse.conf")
 DEVICE = Path("/dev/fuse")
@@ -74,10 +77,11 @@ def prepare(mountpoint: Path, options: MountOptions) -> None:
             raise MountError("allow_other needs the line user_allow_other in /etc/fuse.conf")
     heal(mountpoint)
     try:
-        found = os.lstat(mountpoint)
+        found = os.stat(mountpoint)
         if not stat.S_ISDIR(found.st_mode):
             raise MountError(f"{mountpoint}: not a folder")
-        full = next(os.scandir(mountpoint), None)
+        # To list an automount point would wait for the very mount that is being made.
+        full = None if mounts.automounted(mountpoint) else next(os.scandir(mountpoint), None)
     except FileNotFoundError:
         raise MountError(f"{mountpoint}: there is no such folder; make it: mkdir {mountpoint}") from None
     except PermissionError:
@@ -85,20 +89,22 @@ def prepare(mountpoint: Path, options: MountOptions) -> None:
             raise
         full = None  # an unmounted mount point of mode 0000 swallows nothing, and may be mounted over
     except OSError as error:
-        raise MountError(f"{mountpoint}: {error.strerror}") from error
+        remedy = f"; fusermount3 -u -z {mountpoint}" if error.errno == errno.ENOTCONN else ""
+        raise MountError(f"{mountpoint}: {error.strerror}{remedy}") from error
     if full is not None:
         raise MountError(f"{mountpoint}: not empty (it holds {full.name}); mount on an empty folder")
 
 
 def heal(mountpoint: Path) -> None:
-    """Take away a dead mount of this program; MountError if a live one is there."""
-    mount = mounts.at(mountpoint)
-    if mount is None:
-        return
-    if not mounts.stale(mountpoint):
-        raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
-    log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
-    mounts.unmount(mountpoint, lazy=True)
+    """Take away dead mounts of this program; MountError if a live one is there."""
+    for _ in range(STACKED):
+        mount = mounts.at(mountpoint)
+        if mount is None:
+            return
+        if not mounts.stale(mountpoint):
+            raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
+        log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
+        mounts.unmount(mount.path, lazy=True)
 
 
 def user_allow_other() -> bool:
@@ -125,9 +131,11 @@ def serve(
     """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
 
     `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
-    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks;
-    `spare` is for `df`. MountError if it cannot be mounted.
+    `on_stop` once before the end: it must wake every waiting request, and is waited for at most 10 s (1 s before the
+    unmount). `requests` counts what the kernel asks; `spare` is for `df`. MountError if it cannot be mounted, or what
+    `on_init` or `on_ready` raised. Where a request still waits after the end, the process ends here.
     """
+    mountpoint = Path(os.path.abspath(mountpoint))  # libfuse changes into /
     prepare(mountpoint, options)
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
 
@@ -139,37 +147,56 @@ def serve(
     try:
         Binding(operations, str(mountpoint), life.begin, **_options(options))
     except RuntimeError as error:
-        raise MountError(f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check") from error
+        if not life.begun:
+            words = f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check"
+            raise MountError(words) from error
+        log.info("the connection was cut (libfuse says %s)", error)
     finally:
         life.end()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if life.failure is not None:
+        raise life.failure
 
 
 class _Life:
-    """Beginning and end of one mount; each happens once."""
+    """Beginning and end of one mount; each happens once. `failure` is what a callback of the beginning raised."""
 
     def __init__(
         self, mountpoint: Path, on_init: Callable[[], None], on_ready: Callable[[], None], on_stop: Callable[[], None]
     ) -> None:
         self._mountpoint = mountpoint
-        self._outside = os.stat(mountpoint).st_dev if mountpoint.exists() else -1
+        self._outside = os.stat(mountpoint).st_dev
         self._on_init, self._on_ready, self._on_stop = on_init, on_ready, on_stop
-        self._lock = threading.Lock()
-        self._begun = self._ended = False
+        self._stopping = threading.Lock()
+        self._stopped = threading.Event()
         self._over = threading.Event()
         self._minor: int | None = None
+        self.begun = False
+        self.failure: BaseException | None = None
 
     def begin(self) -> None:
         """libfuse is about to serve."""
-        self._begun = True
-        self._on_init()
+        self.begun = True
         threading.Thread(target=self._watch_signals, name="signals", daemon=True).start()
-        threading.Thread(target=self._announce, name="ready", daemon=True).start()
+        if self._try(self._on_init):
+            threading.Thread(target=self._try, args=(self._announce,), name="ready", daemon=True).start()
 
     def end(self) -> None:
-        """libfuse has returned: somebody unmounted, or `_stop` did."""
+        """libfuse has returned: somebody unmounted, or `_watch_signals` did."""
         self._over.set()
-        self._stop_once()
+        if self.begun:
+            self._stop_once()
+            self._stopped.wait(STOP_PATIENCE)
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        """A step of the beginning; if it fails the mount ends, and `serve` raises."""
+        try:
+            step()
+        except BaseException as error:  # noqa: BLE001 - raised by `serve`
+            self.failure = error
+            os.kill(os.getpid(), signal.SIGTERM)
+            return False
+        return True
 
     def _announce(self) -> None:
         deadline = time.monotonic() + START_PATIENCE
@@ -190,9 +217,12 @@ class _Life:
         received = signal.sigwait(SIGNALS)
         log.info("stopping on %s", signal.Signals(received).name)
         threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
-        self._stop_once()
+        # In a thread of its own: the mount is not to stay because something else hangs.
+        threading.Thread(target=self._stop_once, name="stop", daemon=True).start()
+        woken = self._stopped.wait(GRACE)
         try:
-            mounts.unmount(self._mountpoint, lazy=True)
+            # Who waits is freed by `force` if nobody else does it; later this connection is found through sysfs only.
+            mounts.unmount(self._mountpoint, lazy=True, force=not woken)
         except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
             log.warning("%s", error)
         # Files that are still open keep a lazily unmounted mount alive: cut this connection.
@@ -200,17 +230,22 @@ class _Life:
             mounts.abort(self._minor)
 
     def _last_resort(self) -> None:
-        if not self._over.wait(STOP_PATIENCE):
+        """A request that still waits keeps libfuse, and only the end of the process ends it."""
+        self._stopped.wait(STOP_PATIENCE - END_PATIENCE)
+        if not self._over.wait(END_PATIENCE):
             log.error("libfuse does not return; leaving")
             logging.shutdown()
             os._exit(0)
 
     def _stop_once(self) -> None:
-        with self._lock:
-            if self._ended or not self._begun:
-                return
-            self._ended = True
-        self._on_stop()
+        if not self._stopping.acquire(blocking=False):
+            return
+        try:
+            self._on_stop()
+        except Exception:
+            log.exception("stopping")
+        finally:
+            self._stopped.set()
 
 
 def spawn(arguments: Sequence[str], environ: Mapping[str, str] | None = None, patience: float = START_PATIENCE) -> int:
@@ -265,7 +300,10 @@ def _tell_parent(words: str) -> None:
 
 
 def _options(options: MountOptions) -> dict[str, object]:
-    given: dict[str, object] = {"fsname": options.fsname.replace(",", "\\,"), "subtype": "pacifica-fs"}
+    given: dict[str, object] = {
+        "fsname": options.fsname.replace("\\", "\\\\").replace(",", "\\,"),
+        "subtype": "pacifica-fs",
+    }
     if options.allow_other:
         given |= {"allow_other": True, "default_permissions": True}
     for extra in options.extra:

@@ -184,7 +184,7 @@ class App:
             states=lambda: Counter((upload.archive, upload.state) for upload in self.drop.uploads()),
             reachable=self._reachable,
             downloads=lambda: len(self.content.downloads()),
-            requests=lambda: self.requests,
+            requests=lambda: dict(self.requests),  # a copy: the mount's threads add to it meanwhile
         )
         return status.Sources(
             uploads=self.drop.uploads,

@@ -40,7 +40,11 @@ class Watch:
     def _run(self, archive: Archive) -> None:
         before = True
         while not self._stop.is_set():
-            health = archive.probe()
+            try:
+                health = archive.probe()
+            except Exception as error:  # the outermost guard of a thread
+                log.exception("asking the archive %s failed unexpectedly", archive.name)
+                health = Health(False, error=f"an error in the program: {error!r}")
             self._last[archive.name] = (health, self._clock.now())
             if health.reachable != before:
                 if health.reachable:

@@ -16,6 +16,8 @@ from ..tree.nodes import Node
 from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
 from .health import Watch
 
+PRIVATE = 0o700  # what somebody uploads is nobody else's business, whatever the mount's `access`
+
 
 class Sources(msgspec.Struct, frozen=True):
     """Where the status comes from: functions that return snapshots at once."""
@@ -32,7 +34,7 @@ class Sources(msgspec.Struct, frozen=True):
 def tree(sources: Sources) -> ListedFolder:
     """The folder `status/`."""
     entries: Entries = [
-        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources))),
+        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources), mode=PRIVATE)),
         ("jobs", ListedFolder(("status", "jobs"), lambda: [])),
         ("archives", ListedFolder(("status", "archives"), lambda: _archives(sources))),
         ("downloads.json", TextFile(("status", "downloads"), lambda: as_json(sources.downloads()))),
@@ -50,7 +52,7 @@ def as_json(value: Any) -> str:
 
 def _uploads(sources: Sources) -> Entries:
     def folder(archive: str) -> ListedFolder:
-        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive))
+        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive), mode=PRIVATE)
 
     return [(archive, folder(archive)) for archive in sorted({upload.archive for upload in sources.uploads()})]
 
@@ -82,7 +84,7 @@ def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
             files.append(("transaction", Symlink((*key, "transaction"), target)))
         return files
 
-    return ListedFolder(key, entries)
+    return ListedFolder(key, entries, mode=PRIVATE)
 
 
 def _archives(sources: Sources) -> Entries:

@@ -73,18 +73,22 @@ class Symlink:
 
 
 class ListedFolder:
-    """A folder whose entries are computed at each look; nothing that is not listed can be looked up."""
+    """A folder whose entries are computed at each look; nothing that is not listed can be looked up.
 
-    __slots__ = ("_entries", "_mtime_ns", "ino")
+    `mode`: its permission bits; 0 leaves them to the mount.
+    """
 
-    def __init__(self, key: tuple[str, ...], entries: Callable[[], Entries], mtime_ns: int = 0) -> None:
+    __slots__ = ("_entries", "_mode", "_mtime_ns", "ino")
+
+    def __init__(self, key: tuple[str, ...], entries: Callable[[], Entries], mtime_ns: int = 0, mode: int = 0) -> None:
         self.ino = inode(*key)
         self._entries = entries
         self._mtime_ns = mtime_ns
+        self._mode = mode
 
     def attributes(self) -> Attributes:
         """A directory's."""
-        return Attributes(DIRECTORY, 0, self._mtime_ns)
+        return Attributes(DIRECTORY | self._mode, 0, self._mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """None."""

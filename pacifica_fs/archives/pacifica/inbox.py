@@ -73,6 +73,9 @@ class PacificaInbox:
 
     def send(self, bundle: Bundle, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
         """See Inbox. The answer comes only after the site has stored the whole upload, which may take its time."""
+        # The site would store `..` and two files of one path as they are: such names never leave this machine.
+        for problem in rules.files(bundle.files):
+            raise Invalid(f"{problem.path}: {problem.what}; {problem.remedy}")
         body = self._body(bundle, sent, last)
         size = len(body)
         # A cheap question first (no job has this number): a password that is no longer right must not show at the end.

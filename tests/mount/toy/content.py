@@ -72,16 +72,22 @@ class Content:
             if self.waiting >= WAITING:
                 raise TooBusy("too many wait")
             self.waiting += 1
-        try:
-            deadline = time.monotonic() + self.patience
-            while not self.let_go.wait(0.1):
-                if self.stopped.is_set() or time.monotonic() > deadline:
-                    raise Unreachable("the mount stops")
-                if interrupted():
-                    raise InterruptedError(errno.EINTR, "interrupted")
-        finally:
-            with self.condition:
+            try:
+                deadline = time.monotonic() + self.patience
+                while not self.let_go.is_set():
+                    if self.stopped.is_set() or time.monotonic() > deadline:
+                        raise Unreachable("the mount stops")
+                    if interrupted is not None and interrupted():
+                        raise InterruptedError(errno.EINTR, "interrupted")
+                    self.condition.wait(self.patience if interrupted is None else 0.2)
+            finally:
                 self.waiting -= 1
+
+    def tell(self, event):
+        """Set one of the events, and wake who waits."""
+        event.set()
+        with self.condition:
+            self.condition.notify_all()
 
 
 class Reader:
@@ -106,6 +112,8 @@ class Reader:
         kind = self._ref.id.split("-")[0].rstrip("0123456789")
         if kind in ("blocked", "becomes"):
             self._content.wait(interrupted)
+        elif kind == "short":
+            raise Corrupt("is shorter than it says")
         elif kind == "fails" and offset + size > 2 * MIB:
             raise Corrupt("does not match its digest")
         elif kind == "again" and offset + size > 2 * MIB:
@@ -117,7 +125,7 @@ class Reader:
         return pattern(size, offset)
 
     def read_into(self, address, size, offset, interrupted=None):
-        data = self.read(size, offset, interrupted or (lambda: False))
+        data = self.read(size, offset, interrupted)
         ctypes.memmove(address, data, len(data))
         return len(data)
 

@@ -11,12 +11,12 @@ from tests.mount.fixtures import Mounts
 from tests.mount.harness import Mount
 
 COMMAND = (sys.executable, "-m", "tests.mount.toy.serve")
-ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[3])}
 
 
 def toy(mounted: Mounts, *options: str, **more: Any) -> Mount:
     """The toy, mounted. Keyword arguments as for `mounted`."""
-    return mounted(command=COMMAND, options=options, environment={"PYTHONPATH": str(ROOT)}, **more)
+    return mounted(command=COMMAND, options=options, environment=ENVIRONMENT, **more)
 
 
 def counts(mount: Mount) -> dict[str, int]:

@@ -34,6 +34,7 @@ class MortalDisk(Disk):
     """Does `lives` effects, and none after."""
 
     def __init__(self, lives: int) -> None:
+        super().__init__()
         self.lives, self.count = lives, 0
         self.dead = threading.Event()
         self._lock = threading.Lock()
