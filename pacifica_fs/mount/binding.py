@@ -106,12 +106,16 @@ class StatLayout:
 
 
 class Listed:
-    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
+    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset.
 
-    __slots__ = ("_buffer", "address", "begun", "names", "size")
+    `vague` are the numbers of those entries whose attributes are more than a type only when they are looked up.
+    """
 
-    def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
+    __slots__ = ("_buffer", "address", "begun", "names", "size", "vague")
+
+    def __init__(self, names: list[bytes], stats: list[Stat], vague: set[int], layout: StatLayout) -> None:
         self.names = names
+        self.vague = vague
         self.size = layout.size
         self.begun = False
         self._buffer = ctypes.create_string_buffer(layout.size * len(names))
@@ -252,13 +256,17 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         node = served.resolve(_text(path))
         own = served.stat(node)
         names, stats = [b".", b".."], [own, own]
+        vague = {0, 1}  # the kernel knows . and ..
         for name, entry in served.entries(node):
             try:
-                stats.append(served.stat(entry))
+                stat, known = served.glance(entry)
             except NotFound:
                 continue  # it went away meanwhile
+            if not known:
+                vague.add(len(names))
             names.append(name.encode("utf-8", "surrogateescape"))
-        return Listed(names, stats, self._layout)
+            stats.append(stat)
+        return Listed(names, stats, vague, self._layout)
 
     def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
         """Names with attributes."""
@@ -270,10 +278,9 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             listed.begun = True
         fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
         plus = FILL_PLUS if flags & PLUS else 0
-        address, size = listed.address, listed.size
+        address, size, vague = listed.address, listed.size, listed.vague
         for index in range(offset, len(listed.names)):
-            # . and .. are not looked up: the kernel knows them.
-            extra = plus if index > 1 else 0
+            extra = 0 if index in vague else plus
             if fill(buffer, listed.names[index], address + index * size, index + 1, extra):
                 break
 

@@ -86,6 +86,15 @@ class VirtualFile(Node, Protocol):
 
 
 @runtime_checkable
+class Deferred(Node, Protocol):
+    """A file whose attributes are asked of a server, one by one: a listing of its folder does without them."""
+
+    @property
+    def known(self) -> bool:
+        """True once `attributes` asks nobody."""
+
+
+@runtime_checkable
 class Link(Node, Protocol):
     """A symbolic link."""
 
