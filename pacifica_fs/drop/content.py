@@ -9,12 +9,15 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from ..errors import Denied, Exists, Invalid, NameTooLong, NotEmpty, NotFound, NotPermitted
 from ..tree.nodes import DIRECTORY, FILE, Attributes, Folder, Handle, Node, Writable, inode
 from .bundle import MARK, BeingSent, SpoolBundle
 from .disk import translating
 from .journal import Entry, seconds
-from .opening import KEPT, WRITES, make_parents, open_file, safe
+from .look import KEPT, inode_of, shown
+from .opening import WRITES, make_parents, open_file, safe
 from .stack import Stack
 from .states import State
 from .upload import explain
@@ -43,7 +46,7 @@ class _InBundle:
     def ino(self) -> int:
         _, state = self._state()
         if state is not None and self._path:
-            return inode("drop", str(state.st_ino))
+            return inode_of(state)
         return inode("drop", self._stack.site.name, self._stack.name, self._path)
 
     def xattrs(self) -> Mapping[str, bytes]:
@@ -68,7 +71,7 @@ class DropFile(_InBundle):
     def attributes(self) -> Attributes:
         _, state = self._state()
         if state is not None:
-            return Attributes(FILE | (state.st_mode & KEPT), state.st_size, state.st_mtime_ns)
+            return shown(state)
         _, entry = self._sent()
         return Attributes(FILE | entry.mode, entry.size, entry.mtime_ns)
 
@@ -180,8 +183,9 @@ class DropFolder(_InBundle):
             if not bundles:
                 raise NotFound(f"there is no {self._stack.name}")
             return Attributes(DIRECTORY | 0o700, mtime_ns=int(seconds(bundles[0].journal.updated) * 1e9), nlink=2)
-        mode = (state.st_mode & KEPT) if self._path else 0o700
-        return Attributes(DIRECTORY | mode, mtime_ns=state.st_mtime_ns, nlink=2)
+        if self._path:
+            return shown(state)
+        return Attributes(DIRECTORY | 0o700, mtime_ns=state.st_mtime_ns, nlink=2)
 
     @translating
     def entries(self) -> Sequence[tuple[str, Node]]:
@@ -198,15 +202,29 @@ class DropFolder(_InBundle):
         return nodes
 
     def lookup(self, name: str) -> Node:
-        path = self._join(name)
+        state = self._on_disk(name)
+        return self._not_on_disk(name) if state is None else self._node(name, stat.S_ISDIR(state.st_mode))
+
+    def glance(self, name: str) -> Attributes:
+        state = self._on_disk(name)
+        if state is not None:
+            return shown(state)
+        node = self._not_on_disk(name)
+        return msgspec.structs.replace(node.attributes(), ino=node.ino)
+
+    def _on_disk(self, name: str) -> os.stat_result | None:
         current = self._stack.current
         if current is not None:
             try:
-                return self._node(name, stat.S_ISDIR(os.lstat(current.real(path)).st_mode))
+                return os.lstat(current.real(self._join(name)))
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except OSError as error:
                 raise NameTooLong(f"{name}: {error.strerror}") from error
+        return None
+
+    def _not_on_disk(self, name: str) -> Node:
+        path = self._join(name)
         if self._stack.entry(path):
             return self._node(name, False)
         if self._stack.directory(path):
@@ -223,7 +241,7 @@ class DropFolder(_InBundle):
         if not flags & WRITES:
             flags |= os.O_WRONLY
         node = DropFile(self._stack, path)
-        if not os.path.lexists(bundle.real(path)) and self._stack.entry(path):
+        if self._stack.entry(path) and not os.path.lexists(bundle.real(path)):
             return node, node.open(flags)
         try:
             return node, open_file(self._stack.site, bundle, path, flags | os.O_CREAT, mode)

@@ -88,7 +88,8 @@ class Drop:
         for bundle in self._spool.bundles.values():
             if bundle.journal.state == State.OPEN and (paths := unclosed(bundle)):
                 hold_unclosed(bundle, paths)
-            elif bundle.journal.state in (State.SEALED, State.CHECKING):
+            elif bundle.journal.files or bundle.journal.state in (State.SEALED, State.CHECKING):
+                # The journal says that every file was closed; a power cut brings marks back.
                 unmark(bundle)
             resumed(bundle, self._clock.now())
         room = Room(self._root, self._settings.limit, self._settings.min_free, self._clock)

@@ -115,10 +115,10 @@ class Clerk:
                     bundle.forget_commit()
                     nothing = not found.files
                 elif decision.seal:
-                    bundle.forget_commit()
                     bundle.retry_at = 0.0
                     bundle.transition(Event.COMPLETE, sealed_by=decision.reason, committed=committed)
                     self._sealed()
+                    bundle.forget_commit()  # only now: a word that could not be noted must still be there
             if nothing:
                 self._lane.spool.discard(
                     bundle, unless=lambda: generation != bundle.generation or bool(bundle.handles) or not bundle.empty()
@@ -277,7 +277,7 @@ class Checker:
 def hold_unclosed(bundle: SpoolBundle, paths: Iterable[str]) -> None:
     """Hold a bundle for the files that a crash cut off; its lock is held."""
     problems = tuple(Problem("was being written when the mount stopped", REWRITE, path) for path in paths)
-    bundle.transition(Event.UNCLOSED, problems=problems)
+    bundle.transition(Event.UNCLOSED, problems=problems, files=())
 
 
 def _transaction(earlier: Iterable[object]) -> str:

@@ -8,10 +8,9 @@ import stat
 from ..errors import Invalid, NameTooLong, NotADirectory
 from .bundle import MARK, SpoolBundle
 from .handles import FileHandle, OpenFile
+from .look import KEPT
 from .stack import Site
 
-KEPT = 0o777
-"""The mode bits that are kept as the writer wants them; the owner's read and write bits are always on."""
 WRITES = os.O_WRONLY | os.O_RDWR
 
 

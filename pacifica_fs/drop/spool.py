@@ -3,6 +3,8 @@
     SPOOL/format             the version, one line
     SPOOL/lock               held by the daemon that owns the spool; says which process and mount
     SPOOL/bundles/ID/        one bundle: bundle.json (the journal) and files/ (the user's tree, real names)
+    SPOOL/queue/             what a user asked for while no daemon ran; see `queue`
+    SPOOL/levels/ARCHIVE/    the folders above bundles, where `layout` has any
 
 A bundle appears whole: it is made as `.new-ID` and renamed. Nothing here is ever deleted that the server did not
 acknowledge, but what the user removes.
@@ -22,14 +24,14 @@ from pathlib import Path
 import msgspec
 
 from ..clock import Clock
-from ..errors import ConfigError, Exists, NotFound
+from ..errors import Exists, NotFound
 from ..model import Metadata
 from .bundle import MARK, SpoolBundle
 from .disk import Disk
 from .journal import NAME, Journal, encode, load, stamp
 from .states import State
+from .version import prepare
 
-FORMAT = "pacifica-fs spool 1"
 _ID = "%Y%m%dT%H%M%S%f"
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class Spool:
         os.pwrite(fd, msgspec.json.encode(Owner(os.getpid(), mount)) + b"\n", 0)
         self._lock_fd = fd
         try:
-            self._check_format()
+            prepare(self.root, self.disk)
         except BaseException:
             self.release()
             raise
@@ -90,6 +92,7 @@ class Spool:
             os.ftruncate(self._lock_fd, 0)
             os.close(self._lock_fd)
             self._lock_fd = -1
+        self.disk.close()
 
     def recover(self) -> None:
         """Find what is there; leftovers of half-made bundles (which never held a file) go."""
@@ -211,20 +214,6 @@ class Spool:
         if newest:
             bundle.data_at = now if newest <= newest_sidecar else now + 1e-6
 
-    def _check_format(self) -> None:
-        path = self.root / "format"
-        place = self.root / "bundles"
-        if not path.exists() and not place.exists():
-            self.disk.replace(str(path), FORMAT.encode() + b"\n")
-        found = path.read_text().strip() if path.exists() else "nothing"
-        if not place.exists() and found == FORMAT:
-            self.disk.mkdir(str(place))
-        if found != FORMAT:
-            raise ConfigError(
-                f"{path}: says {found!r}, this program understands {FORMAT!r}. The spool was made by another "
-                "version of pacifica-fs, or is none: use that version until all is uploaded, or another [drop] path"
-            )
-
 
 def new_id(now: float, newest: str) -> str:
     """An id that sorts after `newest`, even if the clock went back; it begins with the time, for people."""
@@ -269,5 +258,5 @@ def unclosed(bundle: SpoolBundle) -> tuple[str, ...]:
 
 def unmark(bundle: SpoolBundle) -> None:
     """Clear marks that a power cut brought back: the journal of a sealed bundle says that every file was closed."""
-    for path in unclosed(bundle):
+    for path in unclosed(bundle) if os.path.isdir(bundle.files) else ():
         bundle.disk.chmod(bundle.real(path), os.lstat(bundle.real(path)).st_mode & 0o777)

@@ -47,7 +47,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
 libc.pread.restype = ctypes.c_ssize_t
 
-AUTO_INVAL_DATA, READDIRPLUS_AUTO = 1 << 12, 1 << 14
+AUTO_INVAL_DATA, READDIRPLUS_AUTO, PARALLEL_DIROPS = 1 << 12, 1 << 14, 1 << 18
 PLUS = 1 << 0  # of readdir's flags
 FILL_PLUS = 1 << 1
 NOREPLACE = 1
@@ -105,12 +105,16 @@ class StatLayout:
 
 
 class Listed:
-    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
+    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset.
 
-    __slots__ = ("_buffer", "address", "begun", "names", "size")
+    `vague` are the numbers of those entries whose attributes are more than a type only when they are looked up.
+    """
 
-    def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
+    __slots__ = ("_buffer", "address", "begun", "names", "size", "vague")
+
+    def __init__(self, names: list[bytes], stats: list[Stat], vague: set[int], layout: StatLayout) -> None:
         self.names = names
+        self.vague = vague
         self.size = layout.size
         self.begun = False
         self._buffer = ctypes.create_string_buffer(layout.size * len(names))
@@ -178,6 +182,8 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         conn.max_background = BACKGROUND
         conn.congestion_threshold = BACKGROUND * 3 // 4
         conn.want &= ~(AUTO_INVAL_DATA | READDIRPLUS_AUTO)
+        # Or one name that is waited for holds up every new name of its folder. libfuse passes it on since 3.17 only.
+        conn.want |= conn.capable & PARALLEL_DIROPS
         conf.use_ino = 1
         conf.hard_remove = 1
         conf.attr_timeout = conf.entry_timeout = ATTRIBUTES_FOR
@@ -189,9 +195,15 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
     def getattr_fuse_3(self, path: bytes | None, buffer: Any, info: Any) -> None:
         """stat."""
         served = self._served
-        node = served.opened(info.contents.fh).node if path is None else served.resolve(_text(path))
+        number = _number(info)
+        if number is not None:
+            shown = served.stat_open(number, _text_or_none(path))
+        elif path is not None:
+            shown = served.stat_path(_text(path))
+        else:
+            raise OSError(errno.ENOENT, "removed")
         target = (ctypes.c_char * self._layout.size).from_address(ctypes.addressof(buffer.contents))
-        self._layout.pack_into(target, 0, served.stat(node))
+        self._layout.pack_into(target, 0, shown)
 
     def readlink(self, path: bytes, buffer: Any, size: int) -> None:
         """readlink."""
@@ -243,13 +255,17 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         node = served.resolve(_text(path))
         own = served.stat(node)
         names, stats = [b".", b".."], [own, own]
+        vague = {0, 1}  # the kernel knows . and ..
         for name, entry in served.entries(node):
             try:
-                stats.append(served.stat(entry))
+                stat, known = served.glance(entry)
             except NotFound:
                 continue  # it went away meanwhile
+            if not known:
+                vague.add(len(names))
             names.append(name.encode("utf-8", "surrogateescape"))
-        return Listed(names, stats, self._layout)
+            stats.append(stat)
+        return Listed(names, stats, vague, self._layout)
 
     def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
         """Names with attributes."""
@@ -261,10 +277,9 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             listed.begun = True
         fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
         plus = FILL_PLUS if flags & PLUS else 0
-        address, size = listed.address, listed.size
+        address, size, vague = listed.address, listed.size, listed.vague
         for index in range(offset, len(listed.names)):
-            # . and .. are not looked up: the kernel knows them.
-            extra = plus if index > 1 else 0
+            extra = 0 if index in vague else plus
             if fill(buffer, listed.names[index], address + index * size, index + 1, extra):
                 break
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import cachetools
 import msgspec
 
 from ..errors import (
@@ -33,7 +31,7 @@ from ..errors import (
     Unsupported,
 )
 from ..model import FileRef
-from ..tree.nodes import Folder, Handle, Node
+from ..tree.nodes import Attributes, Folder, Handle, Node
 
 STATE = "user.pacifica.state"
 REMEMBERED = 10_000
@@ -137,8 +135,7 @@ class Operations:
         self._content = content
         self.look = look
         self._volatile = frozenset(volatile)
-        self._folders: cachetools.TTLCache[str, Node] = cachetools.TTLCache(REMEMBERED, REMEMBERED_FOR)
-        self._lock = threading.Lock()
+        self._folders: dict[str, tuple[Node, float]] = {}
         self._numbers = itertools.count(1)
         self._open: dict[int, Open] = {}
         self.requests = requests if requests is not None else Counter()
@@ -155,14 +152,40 @@ class Operations:
     def stat(self, node: Node) -> Stat:
         """What `stat` shows of a node."""
         shown = node.attributes()
-        mode, size = shown.mode, shown.size
-        kind = stat.S_IFMT(mode)
-        if not mode & 0o7777:
-            mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
         ref = getattr(node, "ref", None)
-        if ref is not None:
-            size = self._content.size(ref)
-        return Stat(node.ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
+        size = shown.size if ref is None else self._content.size(ref)
+        return self._stat(shown, shown.ino or node.ino, size)
+
+    def stat_path(self, path: str) -> Stat:
+        """`stat(resolve(path))`, in one look where the folder can."""
+        parent, _, name = path.rpartition("/")
+        glance = getattr(self._folder(parent or "/"), "glance", None) if name else None
+        if glance is None:
+            return self.stat(self.resolve(path))
+        shown: Attributes = glance(name)
+        return self._stat(shown, shown.ino, shown.size)
+
+    def stat_open(self, number: int, path: str | None) -> Stat:
+        """What `fstat` shows: of the file itself where it can say so, whatever became of its name (None: removed)."""
+        file = self.opened(number)
+        look = getattr(file.handle, "attributes", None)
+        if look is not None:
+            shown: Attributes = look()
+            return self._stat(shown, shown.ino, shown.size)
+        return self.stat(file.node) if path is None else self.stat_path(path)
+
+    def _stat(self, shown: Attributes, ino: int, size: int) -> Stat:
+        mode = shown.mode
+        if not mode & 0o7777:
+            kind = stat.S_IFMT(mode)
+            mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
+        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
+
+    def glance(self, node: Node) -> tuple[Stat, bool]:
+        """What a listing shows of an entry, for which no server is asked; False if `stat` would show more."""
+        if getattr(node, "known", True):
+            return self.stat(node), True
+        return Stat(node.ino, stat.S_IFREG | self.look.file_mode, 1, 0, self._born), False
 
     def readlink(self, node: Node) -> str:
         """A link's target."""
@@ -354,18 +377,23 @@ class Operations:
     # ---------------------------------------------------------------- internals
 
     def _folder(self, path: str) -> Node:
-        """The folder of a path, remembered for a moment where it cannot change by itself."""
+        """The folder of a path, remembered for a moment where it cannot change by itself.
+
+        A writable folder is remembered, too: it is only a name, and looks anew at each call what is there.
+        """
         if path == "/":
             return self._root
-        with self._lock:
-            known = self._folders.get(path)
-        if known is not None:
-            return known
+        # Single reads and assignments of whole values, so that nobody needs a lock.
+        known = self._folders.get(path)
+        now = time.monotonic()
+        if known is not None and now < known[1]:
+            return known[0]
         parent, _, name = path.rpartition("/")
         node = _lookup(self._folder(parent or "/"), name)
-        if path.split("/", 2)[1] not in self._volatile:
-            with self._lock:
-                self._folders[path] = node
+        if hasattr(node, "create") or path.split("/", 2)[1] not in self._volatile:
+            if len(self._folders) >= REMEMBERED:
+                self._folders = {}
+            self._folders[path] = node, now + REMEMBERED_FOR
         return node
 
     def _place(self, path: str) -> tuple[Folder, str]:

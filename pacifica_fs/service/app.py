@@ -24,7 +24,7 @@ from ..errors import ConfigError
 from ..model import FileRef, Health
 from ..mount.session import MountOptions, serve
 from ..tree import views
-from ..tree.fresh import Shelf
+from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
 from . import metrics, status
 from .health import Watch
@@ -34,6 +34,7 @@ from .notify import Notifier
 log = logging.getLogger(__name__)
 
 KINDS = "pacifica_fs.archives"
+WAITING = 128  # requests that may wait for the listings of archives that do not answer, all archives together
 REQUEST_TIMEOUTS = (
     Path("/proc/sys/fs/fuse/max_request_timeout"),
     Path("/proc/sys/fs/fuse/default_request_timeout"),
@@ -71,7 +72,14 @@ class App:
         )
         shelf = Shelf(places.cache / "listings")
         self.trees = {
-            name: views.ArchiveTree(archive, settings[name].listing_ttl, settings[name].listing_limit, clock, shelf)
+            name: views.ArchiveTree(
+                archive,
+                settings[name].listing_ttl,
+                settings[name].listing_limit,
+                clock,
+                shelf,
+                max(16, WAITING // len(self.archives)),
+            )
             for name, archive in self.archives.items()
         }
         self.drop = Drop(

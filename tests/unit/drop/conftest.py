@@ -173,10 +173,12 @@ class Rig:
         """What cp does."""
         parent = self.at(path.rpartition("/")[0])
         _, handle = parent.create(path.rpartition("/")[2], os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        if data:
-            assert handle.write(memoryview(data), 0) == len(data)
-        handle.flush()
-        handle.release()
+        try:
+            if data:
+                assert handle.write(memoryview(data), 0) == len(data)
+            handle.flush()
+        finally:
+            handle.release()
 
     def at(self, path: str):
         node = self.folder

@@ -521,12 +521,23 @@ def test_uploads_without_a_daemon(rig, run):
     rig.start()
 
 
-@pytest.mark.parametrize("content", ["pacifica-fs spool 2\n", "something else", ""])
+@pytest.mark.parametrize("content", ["pacifica-fs spool 3\n", "something else", ""])
 def test_a_spool_of_another_version_is_refused_with_words(rig, content):
     rig.stop()
     (rig.root / "format").write_text(content)
     drop = rig.make()
     with pytest.raises(PacificaFSError, match="version"):
         drop.start()
-    (rig.root / "format").write_text("pacifica-fs spool 1\n")
+    (rig.root / "format").write_text("pacifica-fs spool 2\n")
     rig.start()
+
+
+def test_a_spool_of_an_older_version_is_migrated(rig, run):
+    rig.put("run/a", b"kept")
+    rig.stop()
+    (rig.root / "format").write_text("pacifica-fs spool 1\n")
+    for name in ("queue", "levels"):
+        (rig.root / name).rmdir()
+    rig.start()
+    assert (rig.root / "format").read_text() == "pacifica-fs spool 2\n"
+    assert (rig.root / "queue").is_dir() and (rig.spooled() / "a").read_bytes() == b"kept"
