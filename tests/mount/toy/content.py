@@ -4,6 +4,8 @@
 the mount stops. `fails*`: EIO from 2 MiB on. `again*`: an OSError EAGAIN from 2 MiB on. `slow*`: 50 ms for each read.
 `bug*`: an error that nobody foresaw. `short*`: complete, but the real file is shorter. `becomes*`: blocked at first,
 complete when the test lets go. A name that goes on with `-direct` is opened DIRECT, `-fresh` FRESH.
+
+numpy brings threads of its own, made before the mount: they must not take its signals.
 """
 
 from __future__ import annotations

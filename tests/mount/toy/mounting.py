@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ COMMAND = (sys.executable, "-m", "tests.mount.toy.serve")
 ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[3])}
 
 
-def toy(mounted: Mounts, *options: str, **more: Any) -> Mount:
+def toy(mounted: Mounts, *options: str, environment: Mapping[str, str] = {}, **more: Any) -> Mount:
     """The toy, mounted. Keyword arguments as for `mounted`."""
-    return mounted(command=COMMAND, options=options, environment=ENVIRONMENT, **more)
+    return mounted(command=COMMAND, options=options, environment={**ENVIRONMENT, **environment}, **more)
 
 
 def counts(mount: Mount) -> dict[str, int]:
