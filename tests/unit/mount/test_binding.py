@@ -54,7 +54,7 @@ def test_extremes(size, mtime_ns):
 def test_a_listing_is_packed_in_a_row():
     layout = binding.StatLayout(Look(1, 2))
     stats = [Stat(number, stat.S_IFREG, 1, number * 10, 0) for number in range(5)]
-    listed = binding.Listed([b"%d" % number for number in range(5)], stats, layout)
+    listed = binding.Listed([b"%d" % number for number in range(5)], stats, set(), layout)
     for number in range(5):
         packed = binding.fuse.c_stat.from_address(listed.address + number * listed.size)
         assert (packed.st_ino, packed.st_size) == (number, number * 10)
