@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 from pacifica_fs.errors import Denied, Exists, NotFound
 from pacifica_fs.model import Digest, FileRef
-from pacifica_fs.tree.nodes import DIRECTORY, FILE, Attributes, inode
 from pacifica_fs.tree.inside import ArchiveFile
+from pacifica_fs.tree.nodes import DIRECTORY, FILE, Attributes, inode
 from pacifica_fs.tree.virtual import ListedFolder, Symlink, TextFile
 
 
