@@ -258,7 +258,7 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         vague = {0, 1}  # the kernel knows . and ..
         for name, entry in served.entries(node):
             try:
-                stat, known = served.glance(entry)
+                stat, known = served.listed(entry)
             except NotFound:
                 continue  # it went away meanwhile
             if not known:

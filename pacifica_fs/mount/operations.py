@@ -181,7 +181,7 @@ class Operations:
             mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
         return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
 
-    def glance(self, node: Node) -> tuple[Stat, bool]:
+    def listed(self, node: Node) -> tuple[Stat, bool]:
         """What a listing shows of an entry, for which no server is asked; False if `stat` would show more."""
         if getattr(node, "known", True):
             return self.stat(node), True

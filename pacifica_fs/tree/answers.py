@@ -49,8 +49,6 @@ class Answers:
     ) -> None:
         self.archive = archive
         self.limit = limit
-        # What is on this machine is as near as a copy of it on the shelf.
-        shelf = None if archive.capabilities.local else shelf
         place = Crowd(clock, crowd)
         name = archive.name + "\0" + archive.identity
         self._listed: Mapping[str, Container] = {}
@@ -81,7 +79,8 @@ class Answers:
             clock,
             lambda _, container: container,
             capacity=CONTAINERS_KEPT,
-            shelf=shelf,
+            # A file on the shelf for each would cost more than the archive itself, where that is on this machine.
+            shelf=None if archive.capabilities.local else shelf,
             crowd=place,
             name=f"{name}\0container",
             type=Container,

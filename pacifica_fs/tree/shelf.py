@@ -34,8 +34,12 @@ class Shelf:
         path = self._path(key)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(msgspec.msgpack.encode(value))
+            data = msgspec.msgpack.encode(value)
+            try:
+                temporary.write_bytes(data)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                temporary.write_bytes(data)
             os.replace(temporary, path)
             self._puts += 1
             if self._puts % 1000 == 1:

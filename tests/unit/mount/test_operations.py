@@ -22,7 +22,7 @@ from pacifica_fs.errors import (
 from pacifica_fs.mount.operations import Look, Operations
 from pacifica_fs.tree.virtual import ListedFolder
 
-from .toys import ToyContent, tree
+from .toys import ToyContent, ToyFile, tree
 
 
 @pytest.fixture
@@ -253,3 +253,17 @@ def test_space(toy):
     operations, _, _ = toy
     assert operations.space("/") == operations.space("/site/7") == (8, 4)
     assert operations.space("/drop/site") == operations.space("/drop/site/not/there") == (1000, 10)
+
+
+class Deferred(ToyFile):
+    known = False
+
+    def attributes(self):
+        raise Unreachable("a server would be asked")
+
+
+def test_a_listing_asks_no_server(toy):
+    operations, _, _ = toy
+    shown, known = operations.listed(Deferred("document"))
+    assert not known and stat.S_ISREG(shown.mode) and shown.ino
+    assert operations.listed(operations.resolve("/site/7/file"))[1]
