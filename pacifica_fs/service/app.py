@@ -17,7 +17,7 @@ import msgspec
 
 from ..archive import Archive, Built, Effects
 from ..clock import Clock
-from ..config import ArchiveSettings, Config, Places
+from ..config import ArchiveSettings, Config, Places, secrets
 from ..content.content import Content, ReadPolicy
 from ..drop.drop import Drop, Target
 from ..errors import ConfigError
@@ -118,6 +118,7 @@ class App:
                 raise ConfigError(
                     f"{folder}: cannot be made: {error.strerror}; set [drop] path or [cache] path"
                 ) from error
+        _warn_of_readable_secrets(config)
         effects = Effects(clock=clock, state=places.state, cache=places.cache, environ=environ)
         built = {each.name: build_archive(each, effects) for each in config.archives}
         return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}")
@@ -218,6 +219,17 @@ def build_archive(settings: ArchiveSettings, effects: Effects) -> Built:
         ) from error
     built: Built = build(settings, effects)
     return built
+
+
+def _warn_of_readable_secrets(config: Config) -> None:
+    keys = secrets(config)
+    for name in config.sources if keys else ():
+        try:
+            mode = os.stat(name).st_mode
+        except OSError:
+            continue  # read a moment ago; `check` says more
+        if mode & 0o077:
+            log.warning("%s: others can read this file, which holds %s; chmod 600 it", name, " and ".join(keys))
 
 
 def kernel_timeout() -> float | None:
