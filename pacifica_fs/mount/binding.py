@@ -161,7 +161,7 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         except (PacificaFSError, OSError) as error:
             number = to_errno(error)
             level = logging.WARNING if number in TOLD and self._is_news(str(error)) else logging.DEBUG
-            log.log(level, "%s: %s", func.__name__, error)
+            log.log(level, "%s: %s", func.__name__.removesuffix("_fuse_3"), error)
             return -number
         except Exception:
             log.exception("unexpected error in %s", func.__name__)

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -70,6 +71,7 @@ class App:
             clock,
             kernel_timeout=kernel_timeout(),
         )
+        self.watch = Watch(self.archives, clock)
         shelf = Shelf(places.cache / "listings")
         self.trees = {
             name: views.ArchiveTree(
@@ -79,6 +81,7 @@ class App:
                 clock,
                 shelf,
                 max(16, WAITING // len(self.archives)),
+                partial(self.watch.suspect, name),
             )
             for name, archive in self.archives.items()
         }
@@ -96,7 +99,6 @@ class App:
             ingested=lambda name: self.trees[name].forget(),
         )
         self._inboxes = {name for name, each in built.items() if each.inbox is not None}
-        self.watch = Watch(self.archives, clock)
         self.requests: Counter[str] = Counter()
 
     @classmethod
