@@ -58,7 +58,8 @@ class Fresh(Generic[R, T]):
 
     `make(key, raw)` turns what was loaded into what is kept and given out; what stands on the shelf is the raw answer,
     of `type`. `weight` says how much of `capacity` an answer takes. Without a shelf answers live in memory only.
-    `crowd` bounds how many requests wait. `outage` is called when the archive was out of reach. `patience` is how long one waits for another's flight, in seconds.
+    `crowd` bounds how many requests wait. `outage` is called when the archive was out of reach. `patience` is how long
+    one waits for another's flight, in seconds.
     """
 
     def __init__(
