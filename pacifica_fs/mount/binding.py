@@ -55,7 +55,9 @@ NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
 THREADS = BACKGROUND = 512
 ATTRIBUTES_FOR = 1.0
 BLOCK = 512
-SAID_FOR, MOST_SAID = 60.0, 1000  # seconds for which, and number of errors that, are not said again
+SAID_FOR, MOST_SAID = 60.0, 30  # in so many seconds so many errors are logged, each once
+# What a program shows of these says neither which server it was nor what to do.
+TOLD = frozenset({errno.EIO, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EBUSY, errno.ENOSPC, errno.ESTALE})
 SCALARS = ("st_ino", "st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_blksize")
 TIMES = ("st_atimespec", "st_mtimespec", "st_ctimespec")
 CODES = {4: "I", 8: "q", 16: "qq"}
@@ -133,7 +135,8 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         self._directories: dict[int, Listed] = {}
         self._counter = itertools.count(1)
         self._counts = served.requests
-        self._said: dict[str, float] = {}
+        self._said: set[str] = set()
+        self._said_until = 0.0
         super().__init__(
             Registered(),
             mountpoint,
@@ -156,22 +159,23 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             return func(*args) or 0
         except (PacificaFSError, OSError) as error:
             number = to_errno(error)
-            # A program shows "Input/output error" and nothing else, so the log must say what it was.
-            level = logging.WARNING if number == errno.EIO and self._is_news(str(error)) else logging.DEBUG
-            log.log(level, "%s: %s", func.__name__, error)
+            level = logging.WARNING if number in TOLD and self._is_news(str(error)) else logging.DEBUG
+            log.log(level, "%s: %s", func.__name__.removesuffix("_fuse_3"), error)
             return -number
         except Exception:
             log.exception("unexpected error in %s", func.__name__)
             return -errno.EIO
 
     def _is_news(self, words: str) -> bool:
-        """True if this was not said lately. Threads that race here say it twice."""
+        """True if this was not said lately, and not too much else was. Threads that race here say it twice."""
         now = time.monotonic()
-        if now < self._said.get(words, 0.0):
+        if now >= self._said_until:
+            self._said, self._said_until = set(), now + SAID_FOR
+        if words in self._said or len(self._said) >= MOST_SAID:
             return False
-        if len(self._said) > MOST_SAID:
-            self._said.clear()
-        self._said[words] = now + SAID_FOR
+        self._said.add(words)
+        if len(self._said) == MOST_SAID:
+            log.warning("many requests fail; no more of them are logged for a while")
         return True
 
     # ------------------------------------------------------------------ set-up

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import msgspec
 
 from ..archive import Archive, Built, Effects
 from ..clock import Clock
-from ..config import ArchiveSettings, Config, Places
+from ..config import ArchiveSettings, Config, Places, secrets
 from ..content.content import Content, ReadPolicy
 from ..drop.drop import Drop, Target
 from ..errors import ConfigError
@@ -70,6 +71,7 @@ class App:
             clock,
             kernel_timeout=kernel_timeout(),
         )
+        self.watch = Watch(self.archives, clock)
         shelf = Shelf(places.cache / "listings")
         self.trees = {
             name: views.ArchiveTree(
@@ -79,6 +81,7 @@ class App:
                 clock,
                 shelf,
                 max(16, WAITING // len(self.archives)),
+                partial(self.watch.suspect, name),
             )
             for name, archive in self.archives.items()
         }
@@ -96,7 +99,6 @@ class App:
             ingested=lambda name: self.trees[name].forget(),
         )
         self._inboxes = {name for name, each in built.items() if each.inbox is not None}
-        self.watch = Watch(self.archives, clock)
         self.requests: Counter[str] = Counter()
 
     @classmethod
@@ -118,6 +120,7 @@ class App:
                 raise ConfigError(
                     f"{folder}: cannot be made: {error.strerror}; set [drop] path or [cache] path"
                 ) from error
+        _warn_of_readable_secrets(config)
         effects = Effects(clock=clock, state=places.state, cache=places.cache, environ=environ)
         built = {each.name: build_archive(each, effects) for each in config.archives}
         return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}")
@@ -218,6 +221,17 @@ def build_archive(settings: ArchiveSettings, effects: Effects) -> Built:
         ) from error
     built: Built = build(settings, effects)
     return built
+
+
+def _warn_of_readable_secrets(config: Config) -> None:
+    keys = secrets(config)
+    for name in config.sources if keys else ():
+        try:
+            mode = os.stat(name).st_mode
+        except OSError:
+            continue  # read a moment ago; `check` says more
+        if mode & 0o077:
+            log.warning("%s: others can read this file, which holds %s; chmod 600 it", name, " and ".join(keys))
 
 
 def kernel_timeout() -> float | None:

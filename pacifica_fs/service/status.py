@@ -67,6 +67,7 @@ def _bundles(sources: Sources, archive: str) -> Entries:
 
 def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
     key = ("status", "uploads", upload.archive, upload.id)
+    xattrs = {"user.pacifica.archive": upload.archive.encode(), "user.pacifica.bundle": upload.id.encode()}
 
     def now() -> Upload:
         return next((u for u in sources.uploads() if u.id == upload.id), upload)
@@ -74,17 +75,17 @@ def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
     def entries() -> Entries:
         state = now()
         files: list[tuple[str, Node]] = [
-            ("status.json", TextFile((*key, "status"), lambda: as_json(now()))),
-            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems))),
+            ("status.json", TextFile((*key, "status"), lambda: as_json(now()), xattrs)),
+            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems), xattrs)),
         ]
         if state.receipt:
-            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt))))
+            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
         if state.transaction:
             target = f"../../../../{upload.archive}/transactions/{state.transaction}"
             files.append(("transaction", Symlink((*key, "transaction"), target)))
         return files
 
-    return ListedFolder(key, entries, mode=PRIVATE)
+    return ListedFolder(key, entries, PRIVATE, xattrs)
 
 
 def _archives(sources: Sources) -> Entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from ..archive import Archive
@@ -45,7 +45,14 @@ class Answers:
     """
 
     def __init__(
-        self, archive: Archive, ttl: float, limit: int, clock: Clock, shelf: Shelf | None = None, crowd: int = 64
+        self,
+        archive: Archive,
+        ttl: float,
+        limit: int,
+        clock: Clock,
+        shelf: Shelf | None = None,
+        crowd: int = 64,
+        outage: Callable[[], None] = lambda: None,
     ) -> None:
         self.archive = archive
         self.limit = limit
@@ -60,6 +67,7 @@ class Answers:
             weight=lambda shown: shown.weight,
             shelf=shelf,
             crowd=place,
+            outage=outage,
             name=f"{name}\0containers",
             type=Listing[Container],
         )
@@ -71,6 +79,7 @@ class Answers:
             weight=lambda shown: shown.weight,
             shelf=shelf,
             crowd=place,
+            outage=outage,
             name=f"{name}\0groups",
             type=Listing[Group],
         )
@@ -82,6 +91,7 @@ class Answers:
             # A file on the shelf for each would cost more than the archive itself, where that is on this machine.
             shelf=None if archive.capabilities.local else shelf,
             crowd=place,
+            outage=outage,
             name=f"{name}\0container",
             type=Container,
         )
@@ -94,6 +104,7 @@ class Answers:
             weight=lambda folders: folders.count + 1,
             shelf=shelf,
             crowd=place,
+            outage=outage,
             name=f"{name}\0files",
             type=tuple[FileRef, ...],
         )

@@ -58,7 +58,8 @@ class Fresh(Generic[R, T]):
 
     `make(key, raw)` turns what was loaded into what is kept and given out; what stands on the shelf is the raw answer,
     of `type`. `weight` says how much of `capacity` an answer takes. Without a shelf answers live in memory only.
-    `crowd` bounds how many requests wait. `patience` is how long one waits for another's flight, in seconds.
+    `crowd` bounds how many requests wait. `outage` is called when the archive was out of reach. `patience` is how long
+    one waits for another's flight, in seconds.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Fresh(Generic[R, T]):
         weight: Callable[[T], int] = lambda value: 1,
         shelf: Shelf | None = None,
         crowd: Crowd | None = None,
+        outage: Callable[[], None] = lambda: None,
         name: str = "",
         type: Any = None,
         patience: float = 120.0,
@@ -82,6 +84,7 @@ class Fresh(Generic[R, T]):
         self._weight = weight
         self._shelf = shelf
         self._crowd = crowd or Crowd(clock)
+        self._outage = outage
         self._name = name
         self._type = type
         self._patience = patience
@@ -145,6 +148,7 @@ class Fresh(Generic[R, T]):
             raw = load()
             flight.value = self._make(key, raw)
         except _OUTAGES as error:
+            self._outage()
             flight.value = self._old(key, error)
             if flight.value is None:
                 flight.error = error

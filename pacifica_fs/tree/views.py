@@ -30,13 +30,21 @@ JSON = ".json"
 class ArchiveTree:
     """One archive's folder. `ttl` is how long listings are believed, `limit` the longest listing that is shown.
 
-    `crowd` is how many requests may wait for the archive once it does not answer.
+    `crowd` is how many requests may wait for the archive once it does not answer; `outage` is called (from any thread)
+    when it was found out of reach.
     """
 
     def __init__(
-        self, archive: Archive, ttl: float, limit: int, clock: Clock, shelf: Shelf | None = None, crowd: int = 64
+        self,
+        archive: Archive,
+        ttl: float,
+        limit: int,
+        clock: Clock,
+        shelf: Shelf | None = None,
+        crowd: int = 64,
+        outage: Callable[[], None] = lambda: None,
     ) -> None:
-        self._answers = Answers(archive, ttl, limit, clock, shelf, crowd)
+        self._answers = Answers(archive, ttl, limit, clock, shelf, crowd, outage)
 
     def root(self) -> ListedFolder | LevelFolder:
         """The archive's own folder; listing it asks no server."""

@@ -5,12 +5,14 @@ import ctypes.util
 import errno
 import os
 import stat
+from collections import Counter
 
 import pytest
 
 if not ctypes.util.find_library("fuse3"):
     pytest.skip("libfuse3 is missing: apt-get install fuse3", allow_module_level=True)
 
+from pacifica_fs.errors import NotFound, Unreachable
 from pacifica_fs.mount import binding
 from pacifica_fs.mount.operations import Look, Stat
 
@@ -71,3 +73,22 @@ def test_the_library_is_libfuse3_whatever_the_environment_says():
     assert binding.fuse.fuse_version_major == 3
     assert binding.version().startswith("libfuse 3.")
     assert os.environ.get("FUSE_LIBRARY_NAME") is None or os.environ["FUSE_LIBRARY_NAME"] != "fuse3"
+
+
+def test_outages_are_logged_once_and_not_without_end(caplog):
+    bound = object.__new__(binding.Binding)
+    bound._counts, bound._said, bound._said_until = Counter(), set(), 0.0
+
+    def fail(error):
+        def operation():
+            raise error
+
+        return binding.Binding._wrapper(bound, operation)
+
+    for _ in range(3):
+        assert fail(Unreachable("emsl does not answer")) == -errno.EHOSTDOWN
+        assert fail(NotFound("no such name")) == -errno.ENOENT
+    assert [record.message for record in caplog.records] == ["operation: emsl does not answer"]
+    for number in range(200):
+        fail(Unreachable(f"file {number}"))
+    assert len(caplog.records) <= binding.MOST_SAID + 1

@@ -267,3 +267,11 @@ def test_a_listing_asks_no_server(toy):
     shown, known = operations.listed(Deferred("document"))
     assert not known and stat.S_ISREG(shown.mode) and shown.ino
     assert operations.listed(operations.resolve("/site/7/file"))[1]
+
+
+def test_how_much_room_there_is_asks_no_server(toy, monkeypatch):
+    operations, _, _ = toy
+    site = operations.resolve("/site")
+    monkeypatch.setattr(type(site), "lookup", lambda *_: pytest.fail("looked up"), raising=True)
+    monkeypatch.setattr(operations, "_root", site)
+    assert operations.space("/site/7/file") == (8, 4)

@@ -6,7 +6,7 @@ import pytest
 
 from pacifica_fs.archive import Built, Effects
 from pacifica_fs.clock import SystemClock
-from pacifica_fs.config import Places, parse
+from pacifica_fs.config import Places, load, parse
 from pacifica_fs.errors import ConfigError
 from pacifica_fs.service import app
 from pacifica_fs.service.app import App, build_archive, kernel_timeout, readme
@@ -125,3 +125,15 @@ def test_check_asks_every_archive(places, tmp_path):
     (found,) = App.build(config, places, SystemClock(), {}).check()
     assert (found.archive, found.kind, found.uploads) == ("here", "local", True)
     assert found.health.reachable, found.health.error
+
+
+def test_secrets_that_others_can_read_are_logged(tmp_path, places, caplog):
+    file = tmp_path / "config.toml"
+    file.write_text('[archives.x]\nkind = "nosuch"\ntoken = "hush"\n')
+    for mode, count in ((0o600, 0), (0o644, 1)):
+        caplog.clear()
+        file.chmod(mode)
+        with pytest.raises(ConfigError):
+            App.build(load(file, {}), places, SystemClock(), {})
+        assert [str(file) in line and "chmod 600" in line for line in caplog.messages] == [True] * count
+        assert "hush" not in caplog.text

@@ -122,3 +122,14 @@ def test_it_asks_no_more_after_stop(watch):
     times = archive.times
     time.sleep(0.05)
     assert archive.times == times
+
+
+def test_a_failing_request_makes_it_look_again_at_once(watch, monkeypatch):
+    """The status must not say for minutes that all is well while `ls` fails."""
+    archive = ToyArchive("a", Health(True), Health(False, error="down"))
+    monkeypatch.setattr(health, "WELL", 3600.0)
+    found = watch(archive)
+    archive.wait(1)
+    until(lambda: found.last("a"))
+    found.suspect("a")
+    until(lambda: not found.last("a")[0].reachable)

@@ -129,3 +129,12 @@ def test_json_of_status_files():
         status.as_json({"é": Problem("x")})
         == '{\n  "é": {\n    "what": "x",\n    "remedy": "",\n    "path": ""\n  }\n}\n'
     )
+
+
+def test_what_belongs_to_a_bundle_says_so(sources):
+    """`user.pacifica.bundle` is on everything of a bundle in the status, as it is in the drop."""
+    made, uploads, _ = sources
+    uploads.append(Upload(archive="here", name="run", id="b1", state="open"))
+    folder = walk(status.tree(made), "uploads", "here", "run")
+    for node in (folder, folder.lookup("status.json"), folder.lookup("problems.txt")):
+        assert node.xattrs() == {"user.pacifica.archive": b"here", "user.pacifica.bundle": b"b1"}

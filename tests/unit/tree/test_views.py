@@ -206,3 +206,14 @@ def test_a_groups_document_and_folder_are_looked_up_directly():
         folder.lookup("p2.json")  # nothing is known of it
     with pytest.raises(NotFound):
         folder.lookup("README.txt")
+
+
+def test_an_outage_is_told_to_whom_it_concerns():
+    toy, told = Toy(), []
+    tree = ArchiveTree(toy, 60, 10, SystemClock(), outage=lambda: told.append(1))  # type: ignore[arg-type]
+    walk(tree.root(), "transactions").entries()
+    assert told == []
+    toy.down = True
+    with pytest.raises(Unreachable):
+        walk(tree.root(), "recent").entries()
+    assert told == [1]
