@@ -83,7 +83,7 @@ class Look(msgspec.Struct, frozen=True):
     dir_mode: int = 0o755
 
 
-class Stat(msgspec.Struct, frozen=True):
+class Stat(msgspec.Struct, frozen=True, gc=False):
     """What `stat` shows."""
 
     ino: int
@@ -134,6 +134,12 @@ class Operations:
         self._born = time.time_ns()  # the time of what has none
         self._content = content
         self.look = look
+        # What has no permission bits of its own.
+        self._modes = {
+            stat.S_IFREG: stat.S_IFREG | look.file_mode,
+            stat.S_IFDIR: stat.S_IFDIR | look.dir_mode,
+            stat.S_IFLNK: stat.S_IFLNK | 0o777,
+        }
         self._volatile = frozenset(volatile)
         self._folders: dict[str, tuple[Node, float]] = {}
         self._numbers = itertools.count(1)
@@ -175,10 +181,7 @@ class Operations:
         return self.stat(file.node) if path is None else self.stat_path(path)
 
     def _stat(self, shown: Attributes, ino: int, size: int) -> Stat:
-        mode = shown.mode
-        if not mode & 0o7777:
-            kind = stat.S_IFMT(mode)
-            mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
+        mode = self._modes.get(shown.mode, shown.mode)
         return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
 
     def listed(self, node: Node) -> tuple[Stat, bool]:

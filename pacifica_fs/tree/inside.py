@@ -22,6 +22,7 @@ class Folders:
         self.archive = archive
         self.container = container
         self.count = _count(arranged)
+        self.listed: dict[tuple[str, ...], Entries] = {}
         self._arranged = arranged
 
     def top(self, mtime_ns: int) -> SubFolder:
@@ -51,7 +52,11 @@ class SubFolder:
 
     def entries(self) -> Entries:
         """Everything in it, without a request."""
-        return [(name, self._node(name, item)) for name, item in self._level.items()]
+        listed = self._folders.listed.get(self._path)
+        if listed is None:
+            listed = tuple((name, self._node(name, item)) for name, item in self._level.items())
+            self._folders.listed[self._path] = listed
+        return listed
 
     def lookup(self, name: str) -> Node:
         """One entry; NotFound."""
@@ -69,15 +74,12 @@ class SubFolder:
 class ArchiveFile:
     """A file whose content comes through the content store."""
 
-    __slots__ = ("ref",)
+    __slots__ = ("ino", "ref")
 
     def __init__(self, ref: FileRef) -> None:
         self.ref = ref
-
-    @property
-    def ino(self) -> int:
-        """The same for every path to this file."""
-        return inode(self.ref.archive, self.ref.container, "file", self.ref.id)
+        # The same for every path to this file.
+        self.ino = inode(ref.archive, ref.container, "file", ref.id)
 
     def attributes(self) -> Attributes:
         """Size and time as the archive lists them."""

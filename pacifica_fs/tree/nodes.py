@@ -18,7 +18,7 @@ import msgspec
 from ..model import FileRef
 
 
-class Attributes(msgspec.Struct, frozen=True):
+class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What `stat` shows. `mode` has the type bits; permission bits are the mount's business for archive nodes (0).
 
     Folders have one link, which tells `find` that the number of subfolders is not in it. A time of 0 is unknown.
