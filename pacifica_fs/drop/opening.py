@@ -1,14 +1,15 @@
-"""Opening files of a bundle for writing, and the directories that they need."""
+"""Opening files of a bundle for writing."""
 
 from __future__ import annotations
 
 import os
 import stat
 
-from ..errors import Invalid, NameTooLong, NotADirectory
+from ..errors import NotADirectory
 from .bundle import MARK, SpoolBundle
 from .handles import FileHandle, OpenFile
 from .stack import Site
+from .taking import unshare
 
 KEPT = 0o777
 """The mode bits that are kept as the writer wants them; the owner's read and write bits are always on."""
@@ -21,6 +22,8 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
     access = os.O_RDWR if flags & os.O_RDWR else os.O_WRONLY
     with bundle.lock:
         bundle.change(path)
+        if os.path.lexists(real):
+            unshare(bundle, path, site.room)
         made = False
         if flags & os.O_CREAT:
             try:
@@ -54,24 +57,3 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
         bundle.handles[state.st_ino] = file
         file.writers += 1
     return handle
-
-
-def make_parents(bundle: SpoolBundle, path: str) -> None:
-    """The directories above `path`, where what was sent had them."""
-    parts = path.split("/")[:-1]
-    with bundle.lock:
-        for count in range(1, len(parts) + 1):
-            parent = "/".join(parts[:count])
-            try:
-                bundle.disk.mkdir(bundle.real(parent))
-                bundle.made(parent)
-            except FileExistsError:
-                continue
-
-
-def safe(name: str) -> None:
-    """Raises Invalid or NameTooLong for what cannot be one name."""
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise Invalid(f"{name!r} cannot be a name")
-    if len(os.fsencode(name)) > 255:
-        raise NameTooLong("a name has at most 255 bytes")
