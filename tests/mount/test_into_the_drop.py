@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -259,7 +260,10 @@ def test_what_was_uploaded_is_read_back_without_asking_the_archive(mount, source
     with_sidecar(source)
     run("cp", "-r", source, mount.path / "drop/here/run1")
     folder = archived(mount, "run1")
-    assert os.getxattr(folder / "with space", "user.pacifica.state") == b"cached"
+    deadline = time.monotonic() + 10  # the bytes are handed over just after the state is `done`
+    while os.getxattr(folder / "with space", "user.pacifica.state") != b"cached":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_status_of_an_upload(mount, source):

@@ -95,7 +95,7 @@ def test_uploads(sources):
         Upload("here", "run", "id4", "done", transaction="1", receipt={"job": "1"}),
     ]
     assert names(walk(top, "uploads")) == ["here", "site"]
-    assert names(walk(top, "uploads", "site")) == ["a_b", "run"]
+    assert names(walk(top, "uploads", "site")) == ["a", "run"]
     for path in ((), ("site",), ("site", "run")):
         assert walk(top, "uploads", *path).attributes().mode & 0o777 == 0o700
     run = walk(top, "uploads", "site", "run")
@@ -106,7 +106,7 @@ def test_uploads(sources):
     wanted = "archive name id state files bytes sent job task percent transaction path sidecar problems left_out"
     assert {*wanted.split(), "created", "updated"} <= shown.keys()
     assert read(run, "problems.txt") == ""
-    held = read(top, "uploads", "site", "a_b", "problems.txt")
+    held = read(top, "uploads", "site", "a", "b", "problems.txt")
     assert "metadata.json: no project" in held and "Add one." in held
     done = walk(top, "uploads", "here", "run")
     assert names(done) == ["status.json", "problems.txt", "receipt.json", "transaction"]
