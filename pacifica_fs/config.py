@@ -68,7 +68,15 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DropSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[drop]`: the spool, and when a bundle is complete."""
+    """`[drop]`: the spool, and when a bundle is complete.
+
+    `quiet`, `quiet_unmarked`: how long nothing may be written until a bundle with, and without, a sidecar after its
+    last file is complete. `keep_done`: how long a done bundle stays visible. `confirm_after`: how long an upload is
+    looked for whose end was sent without an answer. `path`, `limit`, `min_free`: where the spool is, its most bytes,
+    and the bytes that must stay free on its disk. `sidecar_names`: what a sidecar may be called. `symlinks`: whether
+    links are refused, or the files archived that they lead to. `bandwidth`: bytes a second for each archive.
+    `on_state`: a command, or a URL that takes a CloudEvent, for bundles that are done, held or failed.
+    """
 
     quiet: Duration = Duration(30)
     quiet_unmarked: Duration = Duration(15 * 60)
@@ -78,6 +86,9 @@ class DropSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Size | None = None
     min_free: Size = Size(2**30)
     sidecar_names: tuple[str, ...] = ("metadata.json", "metadata.yaml")
+    symlinks: Literal["refuse", "follow"] = "refuse"
+    bandwidth: Size | None = None
+    on_state: str | tuple[str, ...] = ""
 
 
 class MountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

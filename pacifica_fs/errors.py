@@ -14,6 +14,7 @@
     │   └── Unobtainable    it was asked several times, and cannot do it       EIO
     ├── Corrupt             bytes do not match their digest or size            EIO
     ├── Stale               the file changed on the server since it was listed ESTALE
+    ├── TooLarge            the archive takes no upload of this size            EFBIG
     └── NoSpace             the spool or its limit is full                     ENOSPC
 
 An outage is never `NotFound`. No error maps to EAGAIN: programs take it for the end of the file.
@@ -94,6 +95,12 @@ class Invalid(PacificaFSError):
     """The request makes no sense here."""
 
     errno = errno.EINVAL
+
+
+class TooLarge(Invalid):
+    """The archive said that it takes no upload of this size; nothing was ingested."""
+
+    errno = errno.EFBIG
 
 
 class Unsupported(PacificaFSError):

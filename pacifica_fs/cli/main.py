@@ -19,6 +19,10 @@ COMMANDS = {
     "umount": "Unmount.",
     "status": "Show uploads, downloads, the cache and the archives.",
     "wait": "Wait until a bundle is ingested or needs somebody.",
+    "retry": "Try a held or failed bundle again.",
+    "discard": "Forget a bundle and its files.",
+    "safe-to-delete": "Say which files of a folder are in an archive, verified.",
+    "drop": "Put a folder into the drop without writing it twice.",
     "check": "Check the configuration, FUSE and each archive; or a sidecar.",
     "demo": "Try everything out, without a server.",
 }
@@ -35,7 +39,7 @@ class Commands(click.Group):
         """The command of a name; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        command: click.Command = importlib.import_module(f".{cmd_name.replace('-', '_')}", __package__).command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -43,6 +43,9 @@ class Outside(Protocol):
     def uploads(self, spool: Path) -> Sequence[Mapping[str, Any]]:
         """The bundles of a spool from its journals, with the fields of `status.json`."""
 
+    def queue(self, spool: Path, request: Mapping[str, Any]) -> None:
+        """Note a request for the next daemon of `spool`; Failed where there is no spool."""
+
     def start(self, arguments: Sequence[str]) -> None:
         """Start the daemon `python ARGUMENTS`; returns when its mount answers, else raises Failed with its error."""
 

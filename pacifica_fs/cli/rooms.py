@@ -64,9 +64,18 @@ class Rooms:
 
     def uploads(self, spool: Path) -> Sequence[Mapping[str, Any]]:
         """The bundles of a spool."""
-        from ..drop.drop import read_uploads
+        from ..drop.offline import read_uploads
 
         return [msgspec.to_builtins(upload) for upload in read_uploads(spool)]
+
+    def queue(self, spool: Path, request: Mapping[str, Any]) -> None:
+        """Note a request in the spool."""
+        from ..drop import requests
+
+        try:
+            requests.queue(spool, requests.parse(msgspec.json.encode(request)))
+        except FileNotFoundError:
+            raise Failed(f"there is no spool at {spool}", Exit.NO_MOUNT) from None
 
     def start(self, arguments: Sequence[str]) -> None:
         """Start a daemon; its error comes with the exit code that it would have given itself."""

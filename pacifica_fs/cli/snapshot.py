@@ -55,6 +55,16 @@ def look(outside: Outside, mount: MountPoint | None, file: Path | None, seconds:
     return from_spool(outside, file or config_of(mount), reason)
 
 
+def everything(outside: Outside, mount: MountPoint | None, file: Path | None) -> Snapshot:
+    """As `look`, with earlier bundles of the same names, within a minute."""
+    if mount is not None:
+        try:
+            return from_mount(mount, 60.0, history=True)
+        except (WaitTimeout, OSError, msgspec.DecodeError):
+            pass
+    return look(outside, mount, file)
+
+
 def from_mount(mount: MountPoint, seconds: float = limited.SECONDS, history: bool = False) -> Snapshot:
     """What `status/` says; WaitTimeout, OSError or DecodeError if it cannot be had.
 

@@ -33,7 +33,11 @@ GRACE = 30.0
 """Seconds for which a mount may be gone before `wait` gives up: a service restarts in that time."""
 
 
-class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+class Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """`90`, `30s`, `'15 min'`, `2h` as seconds."""
+
+    """`90`, `30s`, `'15 min'`, `2h` as seconds."""
+
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -45,7 +49,7 @@ class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 @click.command("wait", help=HELP, short_help="Wait until a bundle is ingested or needs somebody.")
-@click.option("-t", "--timeout", type=_Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
+@click.option("-t", "--timeout", type=Time(), metavar="TIME", help="Give up after this time: 90, 30s, '15 min', 2h.")
 @click.option("-m", "--mount", "dir", type=Path, metavar="DIR", help="Which mount, if several.")
 @click.option(
     "-c", "--config", "file", type=Path, metavar="FILE", help="The mount, or the spool, of this configuration."

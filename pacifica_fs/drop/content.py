@@ -1,4 +1,4 @@
-"""Files and folders below `drop/ARCHIVE/NAME`: names, sizes and times can be seen, content can only be written.
+"""Folders of a bundle: names, sizes and times can be seen, and files and folders made, renamed and removed.
 
 Threading: nodes are values, any thread. What changes a bundle holds its lock for single calls of the disk.
 """
@@ -7,171 +7,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from ..errors import Denied, Exists, Invalid, NameTooLong, NotEmpty, NotFound, NotPermitted
-from ..tree.nodes import DIRECTORY, FILE, Attributes, Folder, Handle, Node, Writable, inode
-from .bundle import MARK, BeingSent, SpoolBundle
+from ..errors import Exists, Invalid, NameTooLong, NotEmpty, NotFound, NotPermitted
+from ..tree.nodes import DIRECTORY, Attributes, Folder, Handle, Node, Writable
+from .bundle import BeingSent, SpoolBundle
 from .disk import translating
-from .journal import Entry, seconds
-from .look import KEPT, inode_of, shown
-from .opening import WRITES, make_parents, open_file, safe
-from .stack import Stack
+from .dropfile import PROBLEMS, DropFile, DropLink, InBundle, ProblemsFile
+from .journal import seconds
+from .look import KEPT, shown
+from .opening import WRITES, open_file
+from .paths import make_parents, safe
 from .states import State
-from .upload import explain
-
-PROBLEMS = "PROBLEMS.txt"
-_GONE = "this file was sent to the archive and is no longer here; write it anew as a whole"
 
 
-class _InBundle:
-    """What files and folders below `drop/ARCHIVE/NAME` share."""
-
-    def __init__(self, stack: Stack, path: str) -> None:
-        self._stack, self._path = stack, path
-
-    def _state(self) -> tuple[SpoolBundle | None, os.stat_result | None]:
-        """The bundle that takes files, and what is on its disk here."""
-        current = self._stack.current
-        if current is not None:
-            try:
-                return current, os.lstat(current.real(self._path))
-            except (FileNotFoundError, NotADirectoryError):
-                return current, None
-        return None, None
-
-    @property
-    def ino(self) -> int:
-        _, state = self._state()
-        if state is not None and self._path:
-            return inode_of(state)
-        return inode("drop", self._stack.site.name, self._stack.name, self._path)
-
-    def xattrs(self) -> Mapping[str, bytes]:
-        bundles = self._stack.bundles
-        if not bundles:
-            return {}
-        current, state = self._state()
-        journal = (current if state is not None and current else bundles[0]).journal
-        found = {
-            "user.pacifica.archive": journal.archive.encode(),
-            "user.pacifica.bundle": journal.id.encode(),
-            "user.pacifica.state": journal.state.value.encode(),
-        }
-        if journal.transaction:
-            found["user.pacifica.transaction"] = journal.transaction.encode()
-        return found
-
-
-class DropFile(_InBundle):
-    """A file of a bundle."""
-
-    def attributes(self) -> Attributes:
-        _, state = self._state()
-        if state is not None:
-            return shown(state)
-        _, entry = self._sent()
-        return Attributes(FILE | entry.mode, entry.size, entry.mtime_ns)
-
-    @translating
-    def open(self, flags: int) -> Handle:
-        """Denied for O_RDONLY: content cannot be read back, but by who has the file open for writing, too."""
-        if not flags & WRITES:
-            raise Denied("files in drop/ can only be written")
-        current, state = self._state()
-        if current is None or state is None:
-            return self._again(flags)
-        try:
-            return open_file(self._stack.site, current, self._path, flags)
-        except BeingSent:
-            return self._again(flags)
-
-    @translating
-    def truncate(self, size: int) -> None:
-        handle = self.open(os.O_WRONLY | (os.O_TRUNC if size == 0 else 0))
-        try:
-            handle.truncate(size)
-            handle.flush()
-        finally:
-            handle.release()
-
-    @translating
-    def set_times(self, mtime_ns: int) -> None:
-        current, state = self._state()
-        if current is None or state is None:
-            self._sent()
-            return
-        with current.lock:
-            current.disk.utime(current.real(self._path), mtime_ns)
-            known = current.digests.get(state.st_ino)
-            if known is not None and known[:2] == (state.st_size, state.st_mtime_ns):
-                current.digests[state.st_ino] = (known[0], mtime_ns, known[2])
-            if current.journal.state != State.OPEN:
-                current.change(self._path)
-
-    @translating
-    def set_mode(self, mode: int) -> None:
-        current, state = self._state()
-        if current is None or state is None:
-            self._sent()
-            return
-        path = current.real(self._path)
-        file = current.handles.get(state.st_ino)
-        if file is None:
-            current.disk.chmod(path, (mode & KEPT) | 0o600 | (state.st_mode & MARK))
-        else:
-            with file.lock:
-                current.disk.chmod(path, (mode & KEPT) | 0o600 | (MARK if file.marked else 0))
-
-    def _sent(self) -> tuple[SpoolBundle, Entry]:
-        found = self._stack.entry(self._path)
-        if found is None:
-            raise NotFound(f"there is no {self._path}")
-        return found
-
-    def _again(self, flags: int) -> Handle:
-        """Open what was sent: it becomes a file of the bundle that follows."""
-        sent, entry = self._sent()
-        source = sent.real(self._path)
-        keep = not flags & os.O_TRUNC and entry.size > 0
-        if keep and not os.path.exists(source):
-            raise NotPermitted(_GONE)
-        bundle = self._stack.writable()
-        make_parents(bundle, self._path)
-        if keep:
-            with bundle.lock:
-                if not os.path.exists(bundle.real(self._path)):
-                    self._stack.site.room.take(entry.size)
-                    # Marked from its first byte: a half copy must not pass for the file.
-                    bundle.disk.copy(source, bundle.real(self._path), entry.mode | 0o600 | MARK)
-        return open_file(self._stack.site, bundle, self._path, flags | os.O_CREAT, entry.mode)
-
-
-class ProblemsFile:
-    """`PROBLEMS.txt`, which a held folder shows in itself and which can be read."""
-
-    def __init__(self, bundle: SpoolBundle) -> None:
-        self._bundle = bundle
-
-    @property
-    def ino(self) -> int:
-        return inode("drop", self._bundle.journal.id, PROBLEMS)
-
-    def attributes(self) -> Attributes:
-        return Attributes(FILE | 0o400, 0, int(seconds(self._bundle.journal.updated) * 1e9))
-
-    def xattrs(self) -> Mapping[str, bytes]:
-        return {}
-
-    def render(self) -> bytes:
-        """What keeps the bundle, and what to do."""
-        head = f"{self._bundle.journal.name} is {self._bundle.journal.state}:\n\n"
-        return (head + explain(self._bundle.journal.problems)).encode()
-
-
-class DropFolder(_InBundle):
+class DropFolder(InBundle):
     """A bundle's folder (path "") or one below it."""
 
     def attributes(self) -> Attributes:
@@ -190,10 +42,12 @@ class DropFolder(_InBundle):
     @translating
     def entries(self) -> Sequence[tuple[str, Node]]:
         current, state = self._state()
-        found = self._stack.children(self._path)
+        found = {
+            name: stat.S_IFDIR if folder else stat.S_IFREG for name, folder in self._stack.children(self._path).items()
+        }
         if current is not None and state is not None:
             with os.scandir(current.real(self._path)) as entries:
-                found.update((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+                found.update((entry.name, stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)) for entry in entries)
         elif self._path and not self._stack.directory(self._path):
             raise NotFound(f"there is no {self._path}")
         nodes = [(name, self._node(name, found[name])) for name in sorted(found)]
@@ -203,13 +57,13 @@ class DropFolder(_InBundle):
 
     def lookup(self, name: str) -> Node:
         state = self._on_disk(name)
-        return self._not_on_disk(name) if state is None else self._node(name, stat.S_ISDIR(state.st_mode))
+        return self._not_on_disk(name) if state is None else self._node(name, stat.S_IFMT(state.st_mode))
 
     def glance(self, name: str) -> Attributes:
         state = self._on_disk(name)
-        if state is not None:
+        if state is not None and not stat.S_ISLNK(state.st_mode):
             return shown(state)
-        node = self._not_on_disk(name)
+        node = self.lookup(name)
         return msgspec.structs.replace(node.attributes(), ino=node.ino)
 
     def _on_disk(self, name: str) -> os.stat_result | None:
@@ -226,9 +80,9 @@ class DropFolder(_InBundle):
     def _not_on_disk(self, name: str) -> Node:
         path = self._join(name)
         if self._stack.entry(path):
-            return self._node(name, False)
+            return self._node(name, stat.S_IFREG)
         if self._stack.directory(path):
-            return self._node(name, True)
+            return self._node(name, stat.S_IFDIR)
         if name == PROBLEMS and (problems := self._problems()):
             return problems
         raise NotFound(f"there is no {path}")
@@ -260,6 +114,21 @@ class DropFolder(_InBundle):
             bundle.change(path)
             bundle.disk.mkdir(bundle.real(path), (mode & KEPT) | 0o700)
             bundle.made(path)
+
+    @translating
+    def symlink(self, name: str, target: str) -> None:
+        """Keep a link until the bundle is sealed; NotPermitted where links are not followed."""
+        if not self._stack.site.follows_links:
+            raise NotPermitted('only files and folders can be archived; [drop] symlinks = "follow" takes links')
+        safe(name)
+        bundle, path = self._bundle(), self._join(name)
+        if self._stack.entry(path) or self._stack.directory(path):
+            raise Exists(f"{path} exists")
+        with bundle.lock:
+            bundle.change(path)
+            bundle.disk.symlink(target, bundle.real(path))
+            bundle.sync_names(path)
+        bundle.closed(path)
 
     @translating
     def unlink(self, name: str) -> None:
@@ -340,8 +209,10 @@ class DropFolder(_InBundle):
     def _join(self, name: str) -> str:
         return f"{self._path}/{name}" if self._path else name
 
-    def _node(self, name: str, directory: bool) -> Node:
-        return (DropFolder if directory else DropFile)(self._stack, self._join(name))
+    def _node(self, name: str, kind: int) -> Node:
+        if kind == stat.S_IFDIR:
+            return DropFolder(self._stack, self._join(name))
+        return (DropLink if kind == stat.S_IFLNK else DropFile)(self._stack, self._join(name))
 
     def _bundle(self) -> SpoolBundle:
         """The bundle to change, with this folder in it."""

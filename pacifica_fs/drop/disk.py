@@ -7,6 +7,7 @@ an effect and is done directly. Descriptors and paths are those of the operating
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -21,6 +22,7 @@ from .together import Together
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_FICLONE = 0x40049409
 _ERRORS: dict[int, type[errors.PacificaFSError]] = {
     errno.ENOENT: errors.NotFound,
     errno.EEXIST: errors.Exists,
@@ -114,6 +116,18 @@ class Disk:
         """Make a directory."""
         os.mkdir(path, mode)
 
+    def symlink(self, target: str, path: str) -> None:
+        """Make a symbolic link."""
+        os.symlink(target, path)
+
+    def link(self, source: str, path: str) -> None:
+        """Another name for the file `source`."""
+        os.link(source, path, follow_symlinks=False)
+
+    def clone(self, fd: int, source: int) -> None:
+        """Give the file `fd` the content of the file `source`, with shared blocks; OSError where the disk cannot."""
+        fcntl.ioctl(fd, _FICLONE, source)
+
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
         os.rmdir(path)
@@ -141,10 +155,15 @@ class Disk:
         self.sync_directory(os.path.dirname(path))
 
     def copy(self, source: str, target: str, mode: int) -> None:
-        """Make `target` (which must not exist) with the content of `source`; not durable."""
+        """Make `target`, which must not exist, with the bytes of `source`, sharing blocks if possible."""
         fd = self.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with open(source, "rb") as stream:
+                try:
+                    self.clone(fd, stream.fileno())
+                    return
+                except OSError:
+                    pass
                 offset = 0
                 while data := stream.read(1 << 20):
                     self.write(fd, data, offset)

@@ -42,7 +42,8 @@ class Journal(msgspec.Struct, frozen=True):
     `outage` says that the problems are nobody's fault and are tried again; `ended_before` that some earlier try sent
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
     that this one follows; `single` that it is one file of `drop/ARCHIVE/`; `committed` that the user
-    said it is complete.
+    said it is complete; `again` that the user wants to have sent what the archive has already; `told` is the last
+    state that `[drop] on_state` was told.
     """
 
     id: str
@@ -71,6 +72,8 @@ class Journal(msgspec.Struct, frozen=True):
     duplicates: tuple[str, ...] = ()
     unconfirmed_since: str = ""
     cleared: bool = False
+    again: bool = False
+    told: str = ""
     receipt: Mapping[str, Any] = {}
     times: Mapping[str, str] = {}
 
@@ -78,6 +81,11 @@ class Journal(msgspec.Struct, frozen=True):
     def revisable(self) -> bool:
         """True while a change of a file is a change of this bundle, and not of one that follows it."""
         return self.state in REVISABLE and not self.end_sent and not self.transaction
+
+    @property
+    def unsent(self) -> bool:
+        """True for what is done without having been sent: the archive had every file of it before."""
+        return self.state == State.DONE and not self.receipt
 
     @property
     def size(self) -> int:

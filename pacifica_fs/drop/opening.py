@@ -1,15 +1,16 @@
-"""Opening files of a bundle for writing, and the directories that they need."""
+"""Opening files of a bundle for writing."""
 
 from __future__ import annotations
 
 import os
 import stat
 
-from ..errors import Invalid, NameTooLong, NotADirectory
+from ..errors import NotADirectory
 from .bundle import MARK, SpoolBundle
 from .handles import FileHandle, OpenFile
 from .look import KEPT
 from .stack import Site
+from .taking import unshare
 
 WRITES = os.O_WRONLY | os.O_RDWR
 
@@ -20,6 +21,8 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
     access = os.O_RDWR if flags & os.O_RDWR else os.O_WRONLY
     with bundle.lock:
         bundle.change(path)
+        if os.path.lexists(real):
+            unshare(bundle, path, site.room)
         made = False
         if flags & os.O_CREAT:
             try:
@@ -53,24 +56,3 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
         bundle.handles[state.st_ino] = file
         file.writers += 1
     return handle
-
-
-def make_parents(bundle: SpoolBundle, path: str) -> None:
-    """The directories above `path`, where what was sent had them."""
-    parts = path.split("/")[:-1]
-    with bundle.lock:
-        for count in range(1, len(parts) + 1):
-            parent = "/".join(parts[:count])
-            try:
-                bundle.disk.mkdir(bundle.real(parent))
-                bundle.made(parent)
-            except FileExistsError:
-                continue
-
-
-def safe(name: str) -> None:
-    """Raises Invalid or NameTooLong for what cannot be one name."""
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise Invalid(f"{name!r} cannot be a name")
-    if len(os.fsencode(name)) > 255:
-        raise NameTooLong("a name has at most 255 bytes")

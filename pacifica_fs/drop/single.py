@@ -13,7 +13,7 @@ from ..errors import IsADirectory, NotFound, NotPermitted
 from ..tree.nodes import Handle, Node, Writable
 from .complete import COMMIT
 from .content import DropFolder
-from .opening import safe
+from .paths import safe
 from .stack import Site, Stack
 
 

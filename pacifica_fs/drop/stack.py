@@ -11,8 +11,10 @@ import threading
 from ..clock import Clock
 from ..config import ArchiveSettings
 from ..errors import NotFound
+from .allowed import Allowed
 from .bundle import SpoolBundle
 from .journal import Entry, seconds
+from .layout import Layout
 from .room import Room
 from .spool import Spool
 from .states import State
@@ -22,10 +24,20 @@ class Site:
     """What the folders of one archive share."""
 
     def __init__(
-        self, settings: ArchiveSettings, algorithm: str, spool: Spool, room: Room, clock: Clock, keep_done: float
+        self,
+        settings: ArchiveSettings,
+        algorithm: str,
+        spool: Spool,
+        room: Room,
+        clock: Clock,
+        keep_done: float,
+        layout: Layout,
+        allowed: Allowed,
+        follows_links: bool,
     ) -> None:
         self.name, self.settings, self.algorithm = settings.name, settings, algorithm
         self.spool, self.room, self.clock, self.keep_done = spool, room, clock, keep_done
+        self.layout, self.allowed, self.follows_links = layout, allowed, follows_links
         self.making = threading.Lock()
 
     def stack(self, name: str) -> Stack:

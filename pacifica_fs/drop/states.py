@@ -44,6 +44,7 @@ class Event(StrEnum):
     INGESTED = "the archive lists exactly what was sent"
     RETRY = "try again, from the check on"
     KNOWN = "every file of it is in the archive already"
+    AGAIN = "its user wants to have it sent although the archive has all of it"
     INTERRUPTED = "the daemon stopped before anything was decided"
 
 
@@ -75,7 +76,7 @@ _TABLE: dict[State, dict[Event, State]] = {
     _S.UNCONFIRMED: {_E.FOUND: _S.INGESTING, _E.UNFOUND: _S.HELD},
     _S.HELD: {_E.CHANGED: _S.OPEN, _E.RETRY: _S.SEALED},
     _S.FAILED: {_E.CHANGED: _S.OPEN, _E.RETRY: _S.SEALED, _E.FOUND: _S.INGESTING},
-    _S.DONE: {},
+    _S.DONE: {_E.AGAIN: _S.SEALED},
 }
 
 # What the user's tree on disk decides; from `sending` on the journal does.

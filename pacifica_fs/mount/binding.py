@@ -228,9 +228,9 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         found = served.xattrs(served.resolve(_text(path)))
         return _give(b"".join(os.fsencode(name) + b"\0" for name in found), names, size)
 
-    def setxattr(self, path: bytes, *_: Any) -> None:
-        """Refused."""
-        self._served.refuse_xattr(_text(path))
+    def setxattr(self, path: bytes, name: bytes, value: Any, size: int, *_: Any) -> None:
+        """A request to the drop; others are refused."""
+        self._served.set_xattr(_text(path), _text(name), ctypes.string_at(value, size))
 
     def removexattr(self, path: bytes, *_: Any) -> None:
         """Refused."""
@@ -364,8 +364,8 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         self._served.rename(_text(old), _text(new), bool(flags & NOREPLACE))
 
     def symlink(self, target: bytes, path: bytes) -> None:
-        """Refused."""
-        self._served.refuse_special(_text(path))
+        """A link, where the drop follows them."""
+        self._served.symlink(_text(target), _text(path))
 
     def link(self, target: bytes, path: bytes) -> None:
         """Refused."""

@@ -34,6 +34,7 @@ from ..model import FileRef
 from ..tree.nodes import Attributes, Folder, Handle, Node
 
 STATE = "user.pacifica.state"
+CONTROL = "user.pacifica.control"
 REMEMBERED = 10_000
 REMEMBERED_FOR = 1.0
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
@@ -366,6 +367,23 @@ class Operations:
         if getattr(node, "ref", None) is not None:
             names.append(STATE)
         return names
+
+    def set_xattr(self, path: str, name: str, value: bytes) -> None:
+        """What a user asks of a folder that takes requests, under the name CONTROL; any other is refused."""
+        control = getattr(self.resolve(path), "control", None)
+        if name == CONTROL and control is not None:
+            control(value)
+        else:
+            self.refuse_xattr(path)
+
+    def symlink(self, target: str, path: str) -> None:
+        """A link, where a folder takes them; else refused as `refuse_special`."""
+        folder, name = self._place(path)
+        make = getattr(folder, "symlink", None)
+        if make is None:
+            self.refuse_special(path)
+        else:
+            make(name, target)
 
     def refuse_xattr(self, path: str) -> None:
         """Setting or removing one: nowhere."""

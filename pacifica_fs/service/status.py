@@ -16,6 +16,7 @@ from ..tree.nodes import Node
 from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
 from .health import Watch
 
+HISTORY = ".history"
 PRIVATE = 0o700  # what somebody uploads is nobody else's business, whatever the mount's `access`
 
 
@@ -57,17 +58,29 @@ def _uploads(sources: Sources) -> Entries:
     return [(archive, folder(archive)) for archive in sorted({upload.archive for upload in sources.uploads()})]
 
 
-def _bundles(sources: Sources, archive: str) -> Entries:
-    newest: dict[str, Upload] = {}
+def _bundles(sources: Sources, archive: str, prefix: str = "") -> Entries:
+    """The newest bundle of each name, or folders where names have several parts (a `layout` with levels)."""
+    found: dict[str, Node] = {}
     for upload in sources.uploads():  # newest first: the name belongs to the newest bundle
-        if upload.archive == archive:
-            newest.setdefault(safe_name(upload.name), upload)
-    return [(name, _bundle(sources, upload)) for name, upload in sorted(newest.items())]
+        if upload.archive == archive and upload.name.startswith(prefix):
+            part, deeper, _ = upload.name[len(prefix) :].partition("/")
+            name = safe_name(part)
+            if deeper:
+                found.setdefault(name, _level(sources, archive, f"{prefix}{part}/"))
+            else:
+                found.setdefault(name, _bundle(sources, upload))
+    return sorted(found.items())
 
 
-def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
-    key = ("status", "uploads", upload.archive, upload.id)
+def _level(sources: Sources, archive: str, prefix: str) -> ListedFolder:
+    key = ("status", "uploads", archive, prefix)
+    return ListedFolder(key, lambda: _bundles(sources, archive, prefix), mode=PRIVATE)
+
+
+def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFolder:
+    key = ("status", "uploads", upload.archive, upload.id, *(["earlier"] if earlier else []))
     xattrs = {"user.pacifica.archive": upload.archive.encode(), "user.pacifica.bundle": upload.id.encode()}
+    depth = 4 + upload.name.count("/") + 2 * earlier
 
     def now() -> Upload:
         return next((u for u in sources.uploads() if u.id == upload.id), upload)
@@ -81,11 +94,26 @@ def _bundle(sources: Sources, upload: Upload) -> ListedFolder:
         if state.receipt:
             files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
         if state.transaction:
-            target = f"../../../../{upload.archive}/transactions/{state.transaction}"
+            target = f"{'../' * depth}{upload.archive}/transactions/{state.transaction}"
             files.append(("transaction", Symlink((*key, "transaction"), target)))
+        if not earlier and _earlier(sources, state):
+            files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), mode=PRIVATE)))
         return files
 
     return ListedFolder(key, entries, PRIVATE, xattrs)
+
+
+def _earlier(sources: Sources, newest: Upload) -> list[Upload]:
+    return [
+        upload
+        for upload in sources.uploads()
+        if (upload.archive, upload.name) == (newest.archive, newest.name) and upload.id < newest.id
+    ]
+
+
+def _history(sources: Sources, newest: Upload) -> Entries:
+    """Earlier bundles of the same name, by id."""
+    return [(upload.id, _bundle(sources, upload, True)) for upload in _earlier(sources, newest)]
 
 
 def _archives(sources: Sources) -> Entries:

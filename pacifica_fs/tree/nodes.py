@@ -160,7 +160,8 @@ class Glancing(Directory, Protocol):
 class Folder(Directory, Protocol):
     """A folder that takes files. Refusals are `Denied`, `NotPermitted`, `Exists`, `NoSpace`, ….
 
-    `attributes().mode` has permission bits.
+    `attributes().mode` has permission bits. A folder may also have `symlink(name, target)`, and any node
+    `control(data: bytes)`, which gets what a user sets as the extended attribute `user.pacifica.control`.
     """
 
     def create(self, name: str, flags: int, mode: int) -> tuple[Writable, Handle]:

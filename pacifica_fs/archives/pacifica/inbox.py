@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ...config import ArchiveSettings
-from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, Unreachable
+from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, TooLarge, Unreachable
 from ...model import Bundle, FileRef, Problem, Progress, Ticket
 from ...transport.failures import Answer
 from ...transport.http import Http, Timeouts
@@ -161,7 +161,7 @@ class PacificaInbox:
 
     def _refused(self, answer: Answer, size: int) -> PacificaFSError:
         if answer.status == 413:
-            return Invalid(
+            return TooLarge(
                 f"the site refuses an upload of {size} bytes: its limit is lower. Divide the bundle, or ask the site "
                 f"to raise it; max_bundle in [archives.{self._name}] makes this known before the upload"
             )

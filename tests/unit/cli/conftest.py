@@ -59,6 +59,9 @@ class Pretence:
         self.asked.append(("uploads", spool))
         return list(self.journals)
 
+    def queue(self, spool, request):
+        self.asked.append(("queue", spool, dict(request)))
+
     def start(self, arguments):
         self.asked.append(("start", list(arguments)))
         if self.error:

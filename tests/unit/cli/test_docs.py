@@ -88,7 +88,7 @@ def test_links_lead_somewhere():
 def test_documented_commands_exist():
     documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for file in documents:
-        for name, options in re.findall(r"pacifica-fs (\w+)((?: -[-\w]+)*)", file.read_text()):
+        for name, options in re.findall(r"pacifica-fs (\w[\w-]*)((?: -[-\w]+)*)", file.read_text()):
             command = COMMANDS.get(name)
             assert command, f"{file.name}: pacifica-fs {name}"
             known = {text for param in cli.get_command(None, name).params for text in param.opts}

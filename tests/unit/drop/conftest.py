@@ -17,7 +17,7 @@ from pacifica_fs.drop.upload import Upload
 from pacifica_fs.errors import NotFound
 from pacifica_fs.model import Bundle, Digest, FileRef, Problem, Progress, Ticket
 
-WAIT = 20.0
+WAIT = 10.0
 
 
 class HandClock:
@@ -44,6 +44,7 @@ class FakeArchive:
 
     reversible = True
     hash = "sha1"
+    identity = "me"
 
     def __init__(self) -> None:
         self.script: dict[str, Callable[..., object]] = {}

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from pacifica_fs.drop.drop import read_uploads
+from pacifica_fs.drop.offline import read_uploads
 from pacifica_fs.errors import (
     Denied,
     Exists,

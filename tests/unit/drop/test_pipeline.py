@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 
 from pacifica_fs.errors import Denied, Invalid, Unreachable
@@ -310,6 +311,7 @@ def test_a_stop_at_any_stage_is_resumed_and_ingested_once(rig, stage, sends):
     rig.site.script.clear()
     rig.start()
     rig.until_state("done", advance=1)
+    rig.until(rig.drop.idle)
     assert len(rig.site.sends) == sends and len(rig.site.containers) == 1
     rig.until(lambda: rig.adopted.get("a.dat") == b"alpha")
 
@@ -380,3 +382,35 @@ def test_many_bundles_one_at_a_time(rig):
         fill(rig, f"run{n}")
     rig.until(lambda: all(u.state == "done" for u in rig.drop.uploads()))
     assert len(rig.site.containers) == 8
+
+
+def test_a_job_number_that_was_given_twice_is_seen_through(rig):
+    """A server gave our job the number of another upload: the transaction of that job is not ours, ours is found."""
+
+    def other(ticket):
+        if not rig.site.script.get("other"):
+            rig.site.script["other"] = lambda: None
+            first = next(iter(rig.site.containers.values()))[0]
+            foreign = msgspec.structs.replace(first, id="somebody else's", files=first.files[:1])
+            rig.site.ingest(foreign, {})
+        return Progress("done", "", 100.0, container="1001")
+
+    rig.site.script["poll"] = other
+    fill(rig)
+    done = rig.until_state("done", advance=1)
+    assert done.transaction == "1000" and len(rig.site.sends) == 1
+
+
+def test_a_job_number_that_was_given_twice_and_ours_is_nowhere(rig):
+    rig.site.script["find"] = lambda bundle: []
+    rig.site.script["files"] = lambda container: []
+    fill(rig)
+    lost = rig.until_state("unconfirmed", advance=1)
+    assert "has other content" in lost.problems[0].what
+    held = rig.until_state("held", advance=60)
+    assert rig.spooled().joinpath("a.dat").read_bytes() == b"alpha" and len(rig.site.sends) == 1
+    rig.site.script.clear()
+    # The user decides; the archive is asked once more, and has it after all.
+    rig.drop.retry(held.id)
+    rig.until_state("done")
+    assert len(rig.site.sends) == 1
