@@ -17,7 +17,7 @@ from .plan import FAR, JUMPS, Demand, Plan, plan, redirected
 from .ranges import Ranges
 
 if TYPE_CHECKING:
-    from .fetch import Flight
+    from .flight import Flight
     from .reader import Reader
 
 HOLD = 128 * 1024

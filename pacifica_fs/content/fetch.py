@@ -5,107 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ..archive import Archive, Waiting
+from ..archive import Archive
 from ..clock import Clock
 from ..errors import Corrupt, PacificaFSError
 from ..model import FileRef
 from .blob import POLL, Blob
+from .flight import HELD, THREADS, Flight, Stopped, overdue, startable
 
 log = logging.getLogger(__name__)
-GRACE = 5.0  # seconds that a fetch goes on after its last reader closed the file
-STALL = 2.0  # seconds without a byte after which a stream is not counted as one
-THREADS = 384  # flights of one archive, the stalled ones included: more than requests can wait (see Gate)
+RELIEF = 1.0  # seconds between two streams that are begun for that reason
 REMEMBER = 60.0  # seconds that a failed fetch is shown
-
-
-class Stopped(Exception):
-    """Nobody wants the bytes any more; never seen outside of the fetcher."""
-
-
-class Flight:
-    """One fetch of one blob, and what is known about it. Written by its thread, read by all."""
-
-    def __init__(self, blob: Blob, ref: FileRef, since: float, now: float) -> None:
-        self.blob = blob
-        self.ref = ref
-        self.since = since
-        self.last = now
-        self.streaming = True
-        self.state = "queued"
-        self.waiting_for = ""
-        self.url = ""
-        self.polls = 0
-        self.attempts = 0
-        self.error = ""
-        self.stop = threading.Event()
-
-    def note(self, arrival: Waiting) -> None:
-        """The archive waits for its server: no stream of bytes meanwhile."""
-        self.state = "staging"
-        self.waiting_for, self.url, self.polls = arrival.reason, arrival.url, arrival.polls
-        self.streaming = False
-
-    def active(self, now: float) -> bool:
-        """True where bytes flow, or are just asked for: this is what `capabilities.parallel` bounds."""
-        return self.streaming and not self.stalled(now)
-
-    def stalled(self, now: float) -> bool:
-        """True where no byte came for a while."""
-        return now - self.last >= STALL
-
-    def wanted(self, now: float) -> bool:
-        """False where the last reader is gone for `GRACE`, unless more than half of the content is there."""
-        blob = self.blob
-        if blob.readers or blob.waiting or blob.present * 2 > blob.size:
-            return True
-        return now - blob.idle_since < GRACE
-
-    def describe(self) -> dict[str, object]:
-        """One entry of `status/downloads.json`."""
-        ref = self.ref
-        return {
-            "archive": ref.archive,
-            "container": ref.container,
-            "file": ref.id,
-            "path": "/".join(ref.parts),
-            "url": self.url,
-            "state": self.state,
-            "polls": self.polls,
-            "waiting_for": self.waiting_for,
-            "since": self.since,
-            "bytes": self.blob.present,
-            "size": self.blob.size,
-            "attempts": self.attempts,
-            "error": self.error,
-            "readers": len(self.blob.readers),
-            "waiting": self.blob.waiting,
-        }
-
-
-def startable(
-    queued: Iterable[Flight], running: Iterable[Flight], resuming: int, parallel: int, now: float
-) -> list[Flight]:
-    """Which of the queued flights start now: those that somebody waits for first, then in their order.
-
-    A flight that only stages or stalls holds no stream, so one stuck cart never keeps another file back; but files that
-    nobody waits for yet are staged `parallel` at a time.
-    """
-    running = list(running)
-    streams = parallel - resuming - sum(flight.active(now) for flight in running)
-    room = THREADS - len(running)
-    if min(streams, room) <= 0:
-        return []
-    order = sorted(queued, key=lambda flight: not flight.blob.waiting)
-    chosen: list[Flight] = []
-    for flight in order:
-        if len(chosen) >= min(streams, room):
-            break
-        if flight.blob.waiting or len(running) + len(chosen) < parallel:
-            chosen.append(flight)
-    return chosen
 
 
 class Pilot(Protocol):
@@ -121,6 +33,14 @@ class _Queue:
         self.queued: list[Flight] = []
         self.running: set[Flight] = set()
         self.resuming = 0
+        self.relieved = float("-inf")
+
+    def relieve(self, now: float) -> bool:
+        """True where one stream more than `parallel` may begin; called with the fetcher's lock held."""
+        if now - self.relieved < RELIEF:
+            return False
+        self.relieved = now
+        return True
 
 
 class Fetcher:
@@ -183,13 +103,15 @@ class Fetcher:
 
     def enter(self, flight: Flight) -> None:
         """Bytes came for a flight: returns once it may stream them; Stopped if nobody wants them meanwhile."""
-        now = self._clock.monotonic()
+        begun = now = self._clock.monotonic()
         if not flight.active(now):
             queue = self._queues[flight.ref.archive]
             with self._lock:
                 queue.resuming += 1
                 try:
                     while sum(one.active(now) for one in queue.running if one is not flight) >= queue.parallel:
+                        if flight.blob.waiting and now - begun >= HELD and queue.relieve(now):
+                            break
                         self._lock.wait(POLL)
                         now = self._clock.monotonic()
                         self.check(flight)
@@ -270,12 +192,18 @@ class Fetcher:
             return
         now = self._clock.monotonic()
         for flight in startable(queue.queued, queue.running, queue.resuming, queue.parallel, now):
-            queue.queued.remove(flight)
-            queue.running.add(flight)
-            flight.last = now
-            flight.state = "staging"
-            name = f"fetch {flight.ref.archive}"
-            threading.Thread(target=self._run, args=(queue, flight), name=name, daemon=True).start()
+            self._start(queue, flight, now)
+        held = overdue(queue.queued, now)
+        if held is not None and len(queue.running) < THREADS and queue.relieve(now):
+            self._start(queue, held, now)
+
+    def _start(self, queue: _Queue, flight: Flight, now: float) -> None:
+        queue.queued.remove(flight)
+        queue.running.add(flight)
+        flight.last = now
+        flight.state = "staging"
+        name = f"fetch {flight.ref.archive}"
+        threading.Thread(target=self._run, args=(queue, flight), name=name, daemon=True).start()
 
     def _run(self, queue: _Queue, flight: Flight) -> None:
         try:

@@ -12,7 +12,8 @@ from ..clock import Clock
 from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Unobtainable, Unreachable
 from . import files
 from .blob import Blob
-from .fetch import Fetcher, Flight, Stopped
+from .fetch import Fetcher
+from .flight import Flight, Stopped
 from .plan import Plan
 from .store import Store
 

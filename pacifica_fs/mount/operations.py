@@ -186,9 +186,17 @@ class Operations:
         return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
 
     def listed(self, node: Node) -> tuple[Stat, bool]:
-        """What a listing shows of an entry, for which no server is asked; False if `stat` would show more."""
+        """What a listing shows of an entry, for which no server is asked; False if `stat` would show more, or why not.
+
+        NotFound where the entry is not there any more: what else is wrong with one must not hide the others.
+        """
         if getattr(node, "known", True):
-            return self.stat(node), True
+            try:
+                return self.stat(node), True
+            except NotFound:
+                raise
+            except PacificaFSError:
+                pass
         return Stat(node.ino, stat.S_IFREG | self.look.file_mode, 1, 0, self._born), False
 
     def readlink(self, node: Node) -> str:

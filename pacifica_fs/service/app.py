@@ -72,14 +72,14 @@ class App:
             kernel_timeout=kernel_timeout(),
         )
         self.watch = Watch(self.archives, clock)
-        shelf = Shelf(places.cache / "listings")
+        self._shelf = Shelf(places.cache / "listings")
         self.trees = {
             name: views.ArchiveTree(
                 archive,
                 settings[name].listing_ttl,
                 settings[name].listing_limit,
                 clock,
-                shelf,
+                self._shelf,
                 max(16, WAITING // len(self.archives)),
                 partial(self.watch.suspect, name),
             )
@@ -155,6 +155,7 @@ class App:
         )
         for archive in self.archives.values():
             archive.close()
+        self._shelf.close()
 
     def check(self) -> list[Finding]:
         """Ask every archive; takes as long as the slowest time-out."""

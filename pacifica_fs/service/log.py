@@ -39,6 +39,8 @@ def configure(foreground: bool, verbosity: int = 0, file: str | None = None) -> 
         logger.removeHandler(old)
     logger.setLevel(logging.DEBUG if verbosity > 1 else logging.INFO)
     logger.propagate = False
+    # It warns of every connection above its pool's size: many readers at once are no trouble.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     tail = Tail()
     logger.addHandler(tail)
     handler: logging.Handler | None = None

@@ -25,6 +25,8 @@ class Crowd:
         self._lock = threading.Lock()
         self._inside = 0
         self._heard = 0.0
+        self.answered = float("-inf")
+        """When the archive last answered anything; monotonic seconds."""
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -47,4 +49,4 @@ class Crowd:
             with self._lock:
                 self._inside -= 1
                 if not silent:
-                    self._heard = self._clock.monotonic()
+                    self._heard = self.answered = self._clock.monotonic()

@@ -3,7 +3,8 @@
 One flight for each key however many ask; the others wait for it with a deadline, outside any lock, and get what it
 brings. An answer lives for `ttl` seconds. When it is too old and the archive is out of reach, the old answer is given
 (offline); when there is none in memory, the `Shelf` on disk is asked; only then the outage is raised, and raised again
-at once to others for `GRUDGE` seconds, so that a dead server costs one time-out and not one for each `stat`.
+at once to others for `GRUDGE` seconds, so that a dead server costs one time-out and not one for each `stat`;
+an answer to any other question of the same `Crowd` ends that.
 """
 
 from __future__ import annotations
@@ -139,6 +140,8 @@ class Fresh(Generic[R, T]):
         answer = self._answers.get(key)
         if answer is None or self._clock.monotonic() >= answer.until:
             return None
+        if answer.error is not None and answer.until - GRUDGE < self._crowd.answered:
+            return None  # it is back: another question has been answered since
         self._answers.move_to_end(key)
         return answer
 

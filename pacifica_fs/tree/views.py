@@ -213,8 +213,8 @@ class ContainerDocument:
 
     @property
     def known(self) -> bool:
-        """False where `attributes` would ask the archive: a listing costs one request, not one for each entry."""
-        return bool(self._container.info)
+        """False where `attributes` would ask a server: a listing costs one request, not one for each entry."""
+        return self._answers.archive.capabilities.local or bool(self._container.info)
 
     def attributes(self) -> Attributes:
         """With the real size, so that `tar` and `rsync` keep it; asks the archive only if the listing did not say."""

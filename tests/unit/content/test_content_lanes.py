@@ -3,6 +3,7 @@
 import threading
 
 from pacifica_fs.archive import Capabilities, Data, Waiting
+from pacifica_fs.content.flight import HELD
 from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
 
 
@@ -131,3 +132,54 @@ def test_a_dead_archive_does_not_hold_back_another(make):
     for read, reader in zip(reads, readers, strict=True):
         until(lambda read=read: read.done)
         reader.close()
+
+
+def busy(over, data):
+    """A stream that delivers for ever, but slowly, as one of many gigabytes does."""
+
+    def stream(ref, start, attempt):
+        for offset in range(len(data)):
+            if over.wait(0.02):
+                return
+            yield Data(0, offset, data[offset : offset + 1])
+
+    return stream
+
+
+def test_long_streams_do_not_keep_a_small_file_back_for_hours(make, clock):
+    """Cold reads of other files go on: `parallel` orders them, it does not refuse them."""
+    archive = FakeArchive(capabilities=Capabilities(instant=True, parallel=1))
+    content = make(archives={"emsl": archive})
+    over = threading.Event()
+    long = archive.add(pattern(MIB, 1))
+    archive.script = [busy(over, pattern(MIB, 1))]
+    reader = content.open(long, "/long")
+    assert len(reader.read(1, 0)) == 1
+    small = archive.add(pattern(1000, 2))
+    read = Background(lambda: read_all(content, small, "/small"))
+    until(lambda: content.usage()["waiting"])
+    assert len(archive.opens) == 1
+    clock.advance(HELD)
+    assert read.result(5) == pattern(1000, 2)
+    over.set()
+    reader.close()
+
+
+def test_a_cart_that_is_ready_is_not_kept_back_by_long_streams(make, clock):
+    archive = FakeArchive(capabilities=Capabilities(instant=True, parallel=1))
+    content = make(archives={"emsl": archive})
+    over = threading.Event()
+    cart = Stream().put(Waiting("staging"))
+    small, data = archive.add(pattern(1000, 2)), pattern(1000, 2)
+    archive.script = [cart, busy(over, pattern(MIB, 1))]
+    read = Background(lambda: read_all(content, small, "/small"))
+    until(lambda: len(archive.opens) == 1 and content.downloads()[0]["waiting_for"] == "staging")
+    reader = content.open(archive.add(pattern(MIB, 1)), "/long")
+    assert len(reader.read(1, 0)) == 1
+    cart.data(data, 0, 1000)
+    until(lambda: content._fetcher._queues["emsl"].resuming == 1)
+    assert not read.done
+    clock.advance(HELD)
+    assert read.result(5) == data
+    over.set()
+    reader.close()

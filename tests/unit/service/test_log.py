@@ -87,3 +87,13 @@ def test_configuring_twice_does_not_log_twice(capsys):
     configure(True)
     logging.getLogger("pacifica_fs.toy").warning("once")
     assert capsys.readouterr().err.count("once") == 1
+
+
+def test_the_http_library_does_not_warn_of_many_connections(untouched):
+    library = logging.getLogger("urllib3.connectionpool")
+    before = library.level
+    try:
+        configure(True)
+        assert not library.isEnabledFor(logging.WARNING) and library.isEnabledFor(logging.ERROR)
+    finally:
+        library.setLevel(before)

@@ -228,3 +228,17 @@ def test_never_more_wait_than_threads_are_left_for(clock):
     crowd = Crowd(clock, limit=2, most=3)
     with crowd.place(), crowd.place(), crowd.place(), pytest.raises(TooBusy), crowd.place():
         pass
+
+
+def test_a_grudge_ends_when_anything_is_answered(clock):
+    crowd = Crowd(clock)
+    one, other = Fresh(60, clock, as_is, crowd=crowd), Fresh(60, clock, as_is, crowd=crowd)
+    source = Source(Unreachable("down"))
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            one.get(("k",), source)
+    assert source.asked == 1
+    clock.time += 0.1
+    assert other.get(("k",), Source("up")) == "up"
+    source.answer = "up too"
+    assert one.get(("k",), source) == "up too"
