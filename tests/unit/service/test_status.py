@@ -99,7 +99,8 @@ def test_uploads(sources):
     for path in ((), ("site",), ("site", "run")):
         assert walk(top, "uploads", *path).attributes().mode & 0o777 == 0o700
     run = walk(top, "uploads", "site", "run")
-    assert names(run) == ["status.json", "problems.txt"]
+    assert names(run) == ["status.json", "problems.txt", ".history"]
+    assert names(walk(run, ".history")) == ["id1"]
     shown = json.loads(read(run, "status.json"))
     assert (shown["id"], shown["state"], shown["files"]) == ("id2", "open", 3)
     # All that DESIGN promises of an upload's status.
