@@ -308,6 +308,7 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         """creat."""
         fi = info.contents
         fi.fh = self._served.create(_text(path), fi.flags, mode)
+        fi.direct_io = self._served.opened(fi.fh).direct
 
     def read(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
         """Exactly what is asked for, or up to the file's end, or an error: a short answer is kept as the end."""
