@@ -229,7 +229,7 @@ class Operations:
             raise IsADirectory(path)
         opener = getattr(node, "open", None)
         if opener is not None:
-            return self._add(Open(node, handle=opener(flags)))
+            return self._add(Open(node, handle=opener(flags), direct=_writes_only(flags)))
         if flags & CHANGES:
             raise ReadOnly(path)
         ref = getattr(node, "ref", None)
@@ -291,7 +291,7 @@ class Operations:
         """Make and open a file in a writable folder."""
         folder, name = self._place(path)
         node, handle = folder.create(name, flags, mode)
-        return self._add(Open(node, handle=handle))
+        return self._add(Open(node, handle=handle, direct=_writes_only(flags)))
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a folder in a writable one."""
@@ -456,6 +456,14 @@ class Operations:
         number = next(self._numbers)
         self._open[number] = file
         return number
+
+
+def _writes_only(flags: int) -> bool:
+    """Whether a handle has no use for the page cache: it neither reads nor can be mapped.
+
+    Without the cache, bytes are copied once less, and the kernel does not ask for `security.capability` at each write.
+    """
+    return flags & os.O_ACCMODE == os.O_WRONLY
 
 
 def _lookup(node: Any, name: str) -> Node:
