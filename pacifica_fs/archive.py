@@ -44,13 +44,15 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     `ranges`: `open` of a file from `start` > 0 costs no more than from 0. `batch`: how many files one `open` may
     ask for. `instant`: the first byte comes within milliseconds, so nothing needs to be staged ahead. `parallel`:
-    how many `open` streams at once are good for the server.
+    how many `open` streams at once are good for the server. `local`: `container` is read from this machine, so
+    its answers need not be noted down for an outage.
     """
 
     ranges: bool = False
     batch: int = 1
     instant: bool = False
     parallel: int = 4
+    local: bool = False
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +27,7 @@ _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGTP]?)(i?)(B?)\s*$", re.IGN
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")
+SECRETS = frozenset({"password", "access_key", "secret_key", "api_key", "token"})
 RESERVED = frozenset({"drop", "status", "README.txt"})
 
 
@@ -126,7 +127,11 @@ class ArchiveSettings(msgspec.Struct, frozen=True):
 
     def options_as(self, type: type[S]) -> S:
         """The kind's own keys as its Struct (which should forbid unknown fields); ConfigError names the key."""
-        return _convert(dict(self.options), type, self.source, f"archives.{self.name}")
+        return _convert(dict(self.options), type, self.source, f"archives.{self.name}", COMMON)
+
+
+COMMON = frozenset(ArchiveSettings.__struct_fields__) - {"name", "options", "source"}
+"""The keys of `[archives.NAME]` that every kind has."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -154,19 +159,6 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     archives: dict[str, dict[str, Any]] = {}
 
 
-class _Common(msgspec.Struct, frozen=True):
-    kind: str
-    read: Literal["progressive", "verified"] = "progressive"
-    read_wait: Duration = Duration(600)
-    listing_ttl: Duration = Duration(60)
-    listing_limit: int = 10_000
-    hash: str = "sha1"
-    defaults: dict[str, Any] = {}
-    layout: str = "{name}"
-    single_files: bool = False
-    max_bundle: Size | None = None
-
-
 def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """The configuration of `file`, or of the system's and the user's files, or the default.
 
@@ -184,12 +176,17 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 
 def parse(tables: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Config:
     """TOML tables as a Config; an empty one gets the `local` archive `here`."""
-    source = sources[-1] if sources else "the configuration"
+    source = " and ".join(sources) or "the configuration"
     raw = _convert(dict(tables), _Tables, source, "")
     archives = tuple(_archive(name, table, source) for name, table in raw.archives.items())
     if not archives:
         archives = (ArchiveSettings("here", "local", options={"path": ""}, source=source),)
     return Config(raw.cache, raw.drop, raw.mount, archives, sources)
+
+
+def secrets(config: Config) -> list[str]:
+    """The keys of the configuration that hold a secret: who may read its files must be few."""
+    return [f"archives.{each.name}.{key}" for each in config.archives for key in _secrets(each.options)]
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
@@ -236,6 +233,16 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _secrets(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += _secrets(value, f"{prefix}{key}.")
+        elif key in SECRETS and value:
+            found.append(prefix + key)
+    return found
+
+
 def _archive(name: str, table: Mapping[str, Any], source: str) -> ArchiveSettings:
     where = f"archives.{name}"
     if not _NAME.match(name) or name in RESERVED:
@@ -243,15 +250,12 @@ def _archive(name: str, table: Mapping[str, Any], source: str) -> ArchiveSetting
             f"{source}: [{where}]: an archive's name is a folder in the mount: letters, digits, '-', '_' and '.', "
             f"at most 64, and none of {', '.join(sorted(RESERVED))}"
         )
-    common = _convert(dict(table), _Common, source, where)
-    known = set(_Common.__struct_fields__)
-    options = {key: value for key, value in table.items() if key not in known}
-    return ArchiveSettings(
-        name=name,
-        options=options,
-        source=source,
-        **{field: getattr(common, field) for field in _Common.__struct_fields__},
-    )
+    common = {key: value for key, value in table.items() if key in COMMON}
+    options = {key: value for key, value in table.items() if key not in COMMON}
+    found = _convert({**common, "name": name, "options": options, "source": source}, ArchiveSettings, source, where)
+    if found.listing_limit < 1:
+        raise ConfigError(f"{source}: {where}.listing_limit: at least 1 was expected, not {found.listing_limit}")
+    return found
 
 
 def _hook(type: type, value: object) -> object:
@@ -262,21 +266,21 @@ def _hook(type: type, value: object) -> object:
     raise NotImplementedError(type)
 
 
-def _convert(value: dict[str, Any], type: type[S], source: str, table: str) -> S:
+def _convert(value: dict[str, Any], type: type[S], source: str, table: str, also: Collection[str] = ()) -> S:
     try:
         return msgspec.convert(value, type, dec_hook=_hook)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), type, source, table)) from error
+        raise ConfigError(_explain(str(error), type, source, table, also)) from error
 
 
-def _explain(message: str, type: type, source: str, table: str) -> str:
+def _explain(message: str, type: type, source: str, table: str, also: Collection[str]) -> str:
     text, _, path = message.partition(" - at `$")
     keys = [key for key in re.split(r"[.\[\]`]", path) if key]
     unknown = re.match(r"Object contains unknown field `(.+)`", text)
     missing = re.match(r"Object missing required field `(.+)`", text)
     place = ".".join(filter(None, [table, *keys]))
     if unknown:
-        fields = _fields(type, keys)
+        fields = [*_fields(type, keys), *(() if keys else also)]
         close = difflib.get_close_matches(unknown[1], fields, 1)
         hint = f"; did you mean '{close[0]}'?" if close else f"; known are: {', '.join(sorted(fields))}"
         return f"{source}: [{place or 'top level'}]: unknown key '{unknown[1]}'{hint if fields else ''}"

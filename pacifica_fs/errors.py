@@ -11,6 +11,7 @@
     ├── WaitTimeout         a wait reached its deadline                        ETIMEDOUT
     ├── TooBusy             too many requests wait already                     EBUSY
     ├── BadAnswer           the server answered, but not what it promised      EIO
+    │   └── Unobtainable    it was asked several times, and cannot do it       EIO
     ├── Corrupt             bytes do not match their digest or size            EIO
     ├── Stale               the file changed on the server since it was listed ESTALE
     ├── TooLarge            the archive takes no upload of this size            EFBIG
@@ -134,6 +135,10 @@ class TooBusy(PacificaFSError):
 
 class BadAnswer(PacificaFSError):
     """The server answered something that its contract does not allow."""
+
+
+class Unobtainable(BadAnswer):
+    """The archive was asked several times and cannot give out this file; to ask again at once is no use."""
 
 
 class Corrupt(PacificaFSError):

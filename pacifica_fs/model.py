@@ -2,7 +2,8 @@
 
 All are immutable and may be shared between threads. Times are integer nanoseconds since the epoch, UTC;
 sizes are bytes. `msgspec.Struct` is used instead of dataclasses because listings make tens of thousands
-of these at once.
+of these at once; `gc=False` keeps those out of the garbage collector's rounds, which immutable values without
+references to themselves do not need.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ T = TypeVar("T")
 STRONG = frozenset({"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s"})
 
 
-class Digest(msgspec.Struct, frozen=True):
+class Digest(msgspec.Struct, frozen=True, gc=False):
     """A content's hash: `algorithm` is a name of hashlib with a fixed size, `value` lower-case hex."""
 
     algorithm: str
@@ -51,7 +52,7 @@ class Digest(msgspec.Struct, frozen=True):
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
-class FileRef(msgspec.Struct, frozen=True):
+class FileRef(msgspec.Struct, frozen=True, gc=False):
     """One file of a container, as its archive lists it.
 
     `parts` are the raw components of its path below the container, as the server says them: they may hold

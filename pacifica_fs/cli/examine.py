@@ -20,7 +20,6 @@ from .output import size
 
 DEVICE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
-SECRETS = frozenset({"password", "access_key", "secret_key", "api_key", "token"})
 SECONDS = 5.0
 
 
@@ -43,7 +42,7 @@ def secrets(settings: Config) -> list[Finding]:
         except (OSError, PacificaFSError) as error:
             found.append(wrong(name, f"cannot be looked at: {error}", "Check the path."))
             continue
-        keys = [f"archives.{each.name}.{key}" for each in settings.archives for key in _secret_keys(each.options)]
+        keys = config.secrets(settings)
         if keys and mode & (stat.S_IRWXG | stat.S_IRWXO):
             what = f"{' and '.join(keys)} stands in a file that others can read (mode {stat.S_IMODE(mode):04o})"
             remedy = f"Run: chmod 600 {name} - or better take the secret out, see docs/configuration.md."
@@ -53,16 +52,6 @@ def secrets(settings: Config) -> list[Finding]:
 
 def _mode(path: Path) -> int:
     return path.stat().st_mode
-
-
-def _secret_keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found += _secret_keys(value, f"{prefix}{key}.")
-        elif key in SECRETS and value:
-            found.append(prefix + key)
-    return found
 
 
 def access(settings: Config) -> list[Finding]:

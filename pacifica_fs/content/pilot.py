@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..archive import Archive, Waiting
 from ..clock import Clock
-from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Unreachable
+from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Unobtainable, Unreachable
 from . import files
 from .blob import Blob
 from .fetch import Fetcher, Flight, Stopped
@@ -68,6 +68,9 @@ class FetchPilot:
                 if self._left(fetcher, flight):
                     return
                 continue
+            except Unobtainable as raised:
+                fetcher.give_up(flight, raised)
+                return
             except (Unreachable, BadAnswer, Corrupt) as raised:
                 error = raised
             except PacificaFSError as raised:

@@ -9,13 +9,16 @@ import os
 import stat
 from collections.abc import Sequence
 
+import msgspec
+
 from ..errors import Exists, Invalid, NameTooLong, NotEmpty, NotFound, NotPermitted
 from ..tree.nodes import DIRECTORY, Attributes, Folder, Handle, Node, Writable
 from .bundle import BeingSent, SpoolBundle
 from .disk import translating
 from .dropfile import PROBLEMS, DropFile, DropLink, InBundle, ProblemsFile
 from .journal import seconds
-from .opening import KEPT, WRITES, open_file
+from .look import KEPT, shown
+from .opening import WRITES, open_file
 from .paths import make_parents, safe
 from .states import State
 
@@ -32,8 +35,9 @@ class DropFolder(InBundle):
             if not bundles:
                 raise NotFound(f"there is no {self._stack.name}")
             return Attributes(DIRECTORY | 0o700, mtime_ns=int(seconds(bundles[0].journal.updated) * 1e9), nlink=2)
-        mode = (state.st_mode & KEPT) if self._path else 0o700
-        return Attributes(DIRECTORY | mode, mtime_ns=state.st_mtime_ns, nlink=2)
+        if self._path:
+            return shown(state)
+        return Attributes(DIRECTORY | 0o700, mtime_ns=state.st_mtime_ns, nlink=2)
 
     @translating
     def entries(self) -> Sequence[tuple[str, Node]]:
@@ -52,15 +56,29 @@ class DropFolder(InBundle):
         return nodes
 
     def lookup(self, name: str) -> Node:
-        path = self._join(name)
+        state = self._on_disk(name)
+        return self._not_on_disk(name) if state is None else self._node(name, stat.S_IFMT(state.st_mode))
+
+    def glance(self, name: str) -> Attributes:
+        state = self._on_disk(name)
+        if state is not None:
+            return shown(state)
+        node = self._not_on_disk(name)
+        return msgspec.structs.replace(node.attributes(), ino=node.ino)
+
+    def _on_disk(self, name: str) -> os.stat_result | None:
         current = self._stack.current
         if current is not None:
             try:
-                return self._node(name, stat.S_IFMT(os.lstat(current.real(path)).st_mode))
+                return os.lstat(current.real(self._join(name)))
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except OSError as error:
                 raise NameTooLong(f"{name}: {error.strerror}") from error
+        return None
+
+    def _not_on_disk(self, name: str) -> Node:
+        path = self._join(name)
         if self._stack.entry(path):
             return self._node(name, stat.S_IFREG)
         if self._stack.directory(path):
@@ -77,7 +95,7 @@ class DropFolder(InBundle):
         if not flags & WRITES:
             flags |= os.O_WRONLY
         node = DropFile(self._stack, path)
-        if not os.path.lexists(bundle.real(path)) and self._stack.entry(path):
+        if self._stack.entry(path) and not os.path.lexists(bundle.real(path)):
             return node, node.open(flags)
         try:
             return node, open_file(self._stack.site, bundle, path, flags | os.O_CREAT, mode)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from ..errors import BadAnswer, PacificaFSError, Stale, TooBusy, TooLarge, Unreachable, WaitTimeout
+from ..errors import BadAnswer, Denied, Invalid, PacificaFSError, Stale, TooBusy, TooLarge, Unreachable, WaitTimeout
 from ..model import Problem
 from .bundle import SpoolBundle
 from .journal import seconds, stamp
@@ -23,6 +23,8 @@ from .worker import Pauses
 log = logging.getLogger(__name__)
 
 TRANSIENT = (Unreachable, WaitTimeout, TooBusy, BadAnswer, Stale, OSError)
+REFUSALS = (Denied, Invalid)
+"""What a server says that took nothing, also after the end of the upload."""
 OVERTAKEN = 1800.0
 """Seconds for which a large bundle lets smaller ones go first."""
 
@@ -110,8 +112,8 @@ class Courier:
         if isinstance(error, TooLarge):
             self._lane.refusals.refused(self._lane.settings.name, length)
             problem = Problem(f"{self._lane.settings.name} refuses it: {error}", "Put the files into several folders.")
-            bundle.transition(Event.REFUSED, problems=(problem,), outage=False, end_sent="")
-        elif bundle.journal.end_sent:
+            bundle.transition(Event.REFUSED, problems=(problem,), outage=False, end_sent="", ended_before=False)
+        elif bundle.journal.end_sent and not isinstance(error, REFUSALS):
             problem = Problem(
                 f"the connection broke after everything was sent ({error})", "The archive is asked whether it has it."
             )
@@ -123,7 +125,7 @@ class Courier:
             bundle.transition(Event.BROKEN, problems=(problem,))
         else:
             problem = Problem(f"{self._lane.settings.name} refuses the upload: {error}", "See to it, then retry.")
-            bundle.transition(Event.REFUSED, problems=(problem,), outage=False)
+            bundle.transition(Event.REFUSED, problems=(problem,), outage=False, end_sent="", ended_before=False)
         bundle.sent, bundle.percent = 0, 0.0
 
 

@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 from .. import errors
 from ..archive import Inbox
 from ..model import Bundle, FileRef, Ticket
+from .together import Together
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +61,13 @@ def translating(function: Callable[P, R]) -> Callable[P, R]:
 
 class Disk:
     """The real disk. Every method may be called from any thread and raises OSError."""
+
+    def __init__(self) -> None:
+        self.together = Together()
+
+    def close(self) -> None:
+        """End the threads of `together`."""
+        self.together.close()
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         """A descriptor; never through a symbolic link."""

@@ -9,11 +9,12 @@ import os
 from collections.abc import Mapping
 
 from ..errors import Denied, NotFound, NotPermitted
-from ..tree.nodes import FILE, LINK, Attributes, Handle, inode
+from ..tree.nodes import FILE, Attributes, Handle, inode
 from .bundle import MARK, BeingSent, SpoolBundle
 from .disk import translating
 from .journal import Entry, seconds
-from .opening import KEPT, WRITES, open_file
+from .look import KEPT, inode_of, shown
+from .opening import WRITES, open_file
 from .paths import make_parents
 from .stack import Stack
 from .states import State
@@ -44,7 +45,7 @@ class InBundle:
     def ino(self) -> int:
         _, state = self._state()
         if state is not None and self._path:
-            return inode("drop", str(state.st_ino))
+            return inode_of(state)
         return inode("drop", self._stack.site.name, self._stack.name, self._path)
 
     def xattrs(self) -> Mapping[str, bytes]:
@@ -69,7 +70,7 @@ class DropFile(InBundle):
     def attributes(self) -> Attributes:
         _, state = self._state()
         if state is not None:
-            return Attributes(FILE | (state.st_mode & KEPT), state.st_size, state.st_mtime_ns)
+            return shown(state)
         _, entry = self._sent()
         return Attributes(FILE | entry.mode, entry.size, entry.mtime_ns)
 
@@ -185,7 +186,7 @@ class DropLink(InBundle):
         _, state = self._state()
         if state is None:
             raise NotFound(f"there is no {self._path}")
-        return Attributes(LINK | 0o777, state.st_size, state.st_mtime_ns)
+        return shown(state)
 
     def set_times(self, mtime_ns: int) -> None:
         """Not kept: what the link leads to has its own."""

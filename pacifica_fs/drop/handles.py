@@ -1,10 +1,10 @@
 """Open files of a bundle: what makes `close` durable, and the digest that runs along.
 
-A file carries MARK in its mode from its first byte until it is closed. At close the data is made durable first, and the
-mark is cleared then, so nothing can ever show a file without its mark and without its data. The cleared mark itself is
-left to the file system's next commit: a power cut in the seconds before it makes a whole file look cut off, which holds
-its bundle and loses nothing; a second fsync for each file would cost as much as the first. A closed file that is
-written again gets the mark, durably, before the first byte.
+A file carries MARK in its mode from its first byte until it is closed. At close data and name are made durable first
+(two fsyncs at once, which share a commit of the journal), and the mark is cleared then, so nothing can ever show a file
+without its mark and without its data. The cleared mark itself is left to the file system's next commit: a power cut in
+the seconds before it makes a whole file look cut off, which holds its bundle and loses nothing; another fsync for each
+file would cost as much as the first. A closed file that is written again gets the mark, durably, before the first byte.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import Denied, PacificaFSError
 from ..model import Digest
+from ..tree.nodes import Attributes
 from .bundle import MARK, SpoolBundle
 from .disk import translating
+from .look import shown
 from .room import Room
 
 if TYPE_CHECKING:
@@ -72,10 +74,7 @@ class OpenFile:
         if self.broken is not None:
             raise self.broken
         try:
-            if self.unsynced:
-                self.bundle.disk.fsync(fd)
-                self.unsynced = False
-            self._sync_name(fd)
+            self._keep(fd)
         except OSError as error:
             self._break(fd, error)
             raise
@@ -86,14 +85,10 @@ class OpenFile:
             raise self.broken
         if not self.dirty:
             return
-        disk = self.bundle.disk
         try:
-            if self.unsynced:
-                disk.fsync(fd)
-                self.unsynced = False
-            disk.chmod(fd, os.fstat(fd).st_mode & 0o777)
+            self._keep(fd)
+            self.bundle.disk.chmod(fd, os.fstat(fd).st_mode & 0o777)
             self.marked = False
-            self._sync_name(fd)
         except OSError as error:
             self._break(fd, error)
             raise
@@ -105,6 +100,18 @@ class OpenFile:
         if self._hasher is not None and self._hashed == state.st_size and not self.dirty:
             digest = Digest(self.algorithm, self._hasher.copy().hexdigest())
             self.bundle.digests[self.ino] = (state.st_size, state.st_mtime_ns, digest)
+
+    def _keep(self, fd: int) -> None:
+        """Data and name durable."""
+        disk = self.bundle.disk
+        if self.unsynced and self.nameless:
+            # A name without its data is harmless as long as it has the mark.
+            disk.together(lambda: disk.fsync(fd), lambda: self._sync_name(fd))
+        elif self.unsynced:
+            disk.fsync(fd)
+        else:
+            self._sync_name(fd)
+        self.unsynced = False
 
     def _sync_name(self, fd: int) -> None:
         while self.nameless:
@@ -197,6 +204,11 @@ class FileHandle:
         """Durable when it returns; the file counts as being written on."""
         with self._file.lock:
             self._file.sync(self._fd)
+
+    @translating
+    def attributes(self) -> Attributes:
+        """Of the file, whatever it is called by now."""
+        return shown(os.fstat(self._fd))
 
     def release(self) -> None:
         """The last descriptor is gone."""

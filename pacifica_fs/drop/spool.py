@@ -92,6 +92,7 @@ class Spool:
             os.ftruncate(self._lock_fd, 0)
             os.close(self._lock_fd)
             self._lock_fd = -1
+        self.disk.close()
 
     def recover(self) -> None:
         """Find what is there; leftovers of half-made bundles (which never held a file) go."""

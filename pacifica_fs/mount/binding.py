@@ -21,21 +21,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PacificaFSError, to_errno
+from ..errors import NotFound, PacificaFSError, to_errno
 from .operations import Operations, Stat
 
 
 def _load() -> Any:
     """mfusepy on libfuse3, whatever the user's environment says. OSError if the library is missing."""
-    before = os.environ.get("FUSE_LIBRARY_NAME")
+    names = ("FUSE_LIBRARY_PATH", "FUSE_LIBRARY_NAME")  # it looks for the path first
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ["FUSE_LIBRARY_NAME"] = "fuse3"
     try:
         import mfusepy
     finally:
-        if before is None:
-            del os.environ["FUSE_LIBRARY_NAME"]
-        else:
-            os.environ["FUSE_LIBRARY_NAME"] = before
+        del os.environ["FUSE_LIBRARY_NAME"]
+        os.environ.update(before)
+    if mfusepy.fuse_version_major != 3:
+        raise OSError(f"mfusepy was imported before, with libfuse {mfusepy.fuse_version_major}")
     return mfusepy
 
 
@@ -46,7 +47,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
 libc.pread.restype = ctypes.c_ssize_t
 
-AUTO_INVAL_DATA, READDIRPLUS_AUTO = 1 << 12, 1 << 14
+AUTO_INVAL_DATA, READDIRPLUS_AUTO, PARALLEL_DIROPS = 1 << 12, 1 << 14, 1 << 18
 PLUS = 1 << 0  # of readdir's flags
 FILL_PLUS = 1 << 1
 NOREPLACE = 1
@@ -54,11 +55,16 @@ NOW, OMIT = (1 << 30) - 1, (1 << 30) - 2
 THREADS = BACKGROUND = 512
 ATTRIBUTES_FOR = 1.0
 BLOCK = 512
-SAID_FOR, MOST_SAID = 60.0, 1000  # seconds for which, and number of errors that, are not said again
+SAID_FOR, MOST_SAID = 60.0, 30  # in so many seconds so many errors are logged, each once
+# What a program shows of these says neither which server it was nor what to do.
+TOLD = frozenset({errno.EIO, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EBUSY, errno.ENOSPC, errno.ESTALE})
 SCALARS = ("st_ino", "st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks", "st_blksize")
 TIMES = ("st_atimespec", "st_mtimespec", "st_ctimespec")
 CODES = {4: "I", 8: "q", 16: "qq"}
-FILLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
+# PYFUNCTYPE: the GIL is kept, since the filler only copies; else it changes hands for each of 20,000 names.
+FILLER = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+)
 
 
 class Registered:
@@ -101,13 +107,18 @@ class StatLayout:
 
 
 class Listed:
-    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset."""
+    """A directory as it was when it was opened: names and attributes, ready to be handed over at any offset.
 
-    __slots__ = ("_buffer", "address", "names", "size")
+    `vague` are the numbers of those entries whose attributes are more than a type only when they are looked up.
+    """
 
-    def __init__(self, names: list[bytes], stats: list[Stat], layout: StatLayout) -> None:
+    __slots__ = ("_buffer", "address", "begun", "names", "size", "vague")
+
+    def __init__(self, names: list[bytes], stats: list[Stat], vague: set[int], layout: StatLayout) -> None:
         self.names = names
+        self.vague = vague
         self.size = layout.size
+        self.begun = False
         self._buffer = ctypes.create_string_buffer(layout.size * len(names))
         self.address = ctypes.addressof(self._buffer)
         for number, stat in enumerate(stats):
@@ -124,7 +135,8 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         self._directories: dict[int, Listed] = {}
         self._counter = itertools.count(1)
         self._counts = served.requests
-        self._said: dict[str, float] = {}
+        self._said: set[str] = set()
+        self._said_until = 0.0
         super().__init__(
             Registered(),
             mountpoint,
@@ -147,22 +159,23 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             return func(*args) or 0
         except (PacificaFSError, OSError) as error:
             number = to_errno(error)
-            # A program shows "Input/output error" and nothing else, so the log must say what it was.
-            level = logging.WARNING if number == errno.EIO and self._is_news(str(error)) else logging.DEBUG
-            log.log(level, "%s: %s", func.__name__, error)
+            level = logging.WARNING if number in TOLD and self._is_news(str(error)) else logging.DEBUG
+            log.log(level, "%s: %s", func.__name__.removesuffix("_fuse_3"), error)
             return -number
         except Exception:
             log.exception("unexpected error in %s", func.__name__)
             return -errno.EIO
 
     def _is_news(self, words: str) -> bool:
-        """True if this was not said lately. Threads that race here say it twice."""
+        """True if this was not said lately, and not too much else was. Threads that race here say it twice."""
         now = time.monotonic()
-        if now < self._said.get(words, 0.0):
+        if now >= self._said_until:
+            self._said, self._said_until = set(), now + SAID_FOR
+        if words in self._said or len(self._said) >= MOST_SAID:
             return False
-        if len(self._said) > MOST_SAID:
-            self._said.clear()
-        self._said[words] = now + SAID_FOR
+        self._said.add(words)
+        if len(self._said) == MOST_SAID:
+            log.warning("many requests fail; no more of them are logged for a while")
         return True
 
     # ------------------------------------------------------------------ set-up
@@ -173,6 +186,8 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
         conn.max_background = BACKGROUND
         conn.congestion_threshold = BACKGROUND * 3 // 4
         conn.want &= ~(AUTO_INVAL_DATA | READDIRPLUS_AUTO)
+        # Or one name that is waited for holds up every new name of its folder. libfuse passes it on since 3.17 only.
+        conn.want |= conn.capable & PARALLEL_DIROPS
         conf.use_ino = 1
         conf.hard_remove = 1
         conf.attr_timeout = conf.entry_timeout = ATTRIBUTES_FOR
@@ -184,9 +199,15 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
     def getattr_fuse_3(self, path: bytes | None, buffer: Any, info: Any) -> None:
         """stat."""
         served = self._served
-        node = served.opened(info.contents.fh).node if path is None else served.resolve(_text(path))
+        number = _number(info)
+        if number is not None:
+            shown = served.stat_open(number, _text_or_none(path))
+        elif path is not None:
+            shown = served.stat_path(_text(path))
+        else:
+            raise OSError(errno.ENOENT, "removed")
         target = (ctypes.c_char * self._layout.size).from_address(ctypes.addressof(buffer.contents))
-        self._layout.pack_into(target, 0, served.stat(node))
+        self._layout.pack_into(target, 0, shown)
 
     def readlink(self, path: bytes, buffer: Any, size: int) -> None:
         """readlink."""
@@ -229,27 +250,41 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
 
     def opendir(self, path: bytes, info: Any) -> None:
         """A snapshot, so that offsets stay what they are while somebody reads on."""
+        number = next(self._counter)
+        self._directories[number] = self._listed(path)
+        info.contents.fh = number
+
+    def _listed(self, path: bytes) -> Listed:
         served = self._served
         node = served.resolve(_text(path))
         own = served.stat(node)
         names, stats = [b".", b".."], [own, own]
+        vague = {0, 1}  # the kernel knows . and ..
         for name, entry in served.entries(node):
-            names.append(os.fsencode(name))
-            stats.append(served.stat(entry))
-        number = next(self._counter)
-        self._directories[number] = Listed(names, stats, self._layout)
-        info.contents.fh = number
+            try:
+                stat, known = served.listed(entry)
+            except NotFound:
+                continue  # it went away meanwhile
+            if not known:
+                vague.add(len(names))
+            names.append(name.encode("utf-8", "surrogateescape"))
+            stats.append(stat)
+        return Listed(names, stats, vague, self._layout)
 
     def readdir_fuse_3(self, path: bytes | None, buffer: Any, filler: Any, offset: int, info: Any, flags: int) -> None:
         """Names with attributes."""
-        listed = self._directories[info.contents.fh]
+        number = info.contents.fh
+        listed = self._directories[number]
+        if offset == 0:
+            if listed.begun and path is not None:  # rewinddir(3) shows what is there now
+                listed = self._directories[number] = self._listed(path)
+            listed.begun = True
         fill = FILLER(ctypes.cast(filler, ctypes.c_void_p).value or 0)
         plus = FILL_PLUS if flags & PLUS else 0
-        address, size = listed.address, listed.size
-        for number in range(offset, len(listed.names)):
-            # . and .. are not looked up: the kernel knows them.
-            extra = plus if number > 1 else 0
-            if fill(buffer, listed.names[number], address + number * size, number + 1, extra):
+        address, size, vague = listed.address, listed.size, listed.vague
+        for index in range(offset, len(listed.names)):
+            extra = 0 if index in vague else plus
+            if fill(buffer, listed.names[index], address + index * size, index + 1, extra):
                 break
 
     def releasedir(self, path: bytes | None, info: Any) -> None:
@@ -290,8 +325,11 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
 
     def write(self, path: bytes | None, buffer: Any, size: int, offset: int, info: Any) -> int:
         """write."""
-        data = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))).cast("B")
-        return self._served.write(info.contents.fh, data, offset)
+        with (
+            memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buffer.contents))) as raw,
+            raw.cast("B") as data,
+        ):
+            return self._served.write(info.contents.fh, data, offset)
 
     def flush(self, path: bytes | None, info: Any) -> None:
         """close: the last place whose error a program sees."""
@@ -351,14 +389,14 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
 
     def utimens_fuse_3(self, path: bytes | None, times: Any, info: Any) -> None:
         """utimensat."""
-        now = time.time_ns()
+        wanted: int | None = time.time_ns()
         if times:
             modified = times.contents.modtime
             if modified.tv_nsec == OMIT:
-                return
-            if modified.tv_nsec != NOW:
-                now = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
-        self._served.set_times(_text_or_none(path), now, _number(info))
+                wanted = None
+            elif modified.tv_nsec != NOW:
+                wanted = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
+        self._served.set_times(_text_or_none(path), wanted, _number(info))
 
 
 def version() -> str:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from ..errors import Denied, Invalid, PacificaFSError, WaitTimeout
 TYPE = "fuse.pacifica-fs"
 MOUNTINFO = Path("/proc/self/mountinfo")
 CONNECTIONS = Path("/sys/fs/fuse/connections")
-MNT_DETACH = 2
+MNT_FORCE, MNT_DETACH = 1, 2
 PATIENCE = 3.0
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
@@ -35,13 +36,16 @@ class Mount(msgspec.Struct, frozen=True):
 
 def table(text: str | None = None) -> list[Mount]:
     """All FUSE mounts of this program, in the order of mounting."""
+    return [mount for mount in everything(text) if mount.type == TYPE]
+
+
+def everything(text: str | None = None) -> list[Mount]:
+    """All mounts, whatever their type, in the order of mounting."""
     text = MOUNTINFO.read_text(errors="surrogateescape") if text is None else text
     found = []
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         fields, (kind, source, options) = left.split(" "), right.split(" ", 2)
-        if kind != TYPE:
-            continue
         uid = re.search(r"user_id=(\d+)", options)
         minor = int(fields[2].split(":")[1])
         found.append(Mount(Path(_plain(fields[4])), _plain(source), kind, int(uid[1]) if uid else -1, minor))
@@ -55,8 +59,21 @@ def mine() -> list[Mount]:
 
 def at(path: Path) -> Mount | None:
     """The topmost mount of this program exactly at `path`; None if there is none."""
-    found = [mount for mount in table() if mount.path == path]
-    return found[-1] if found else None
+    return _topmost(path, table())
+
+
+def automounted(path: Path) -> bool:
+    """True if the kernel itself mounts something at `path` when it is used (systemd's `x-systemd.automount`)."""
+    mount = _topmost(path, everything())
+    return mount is not None and mount.type == "autofs"
+
+
+def _topmost(path: Path, mounts: Sequence[Mount]) -> Mount | None:
+    """Asks the table first: nothing may be asked of a mount point that hangs, not even whether it is a link."""
+    path = Path(os.path.abspath(path))
+    points = {mount.path: mount for mount in mounts}
+    real = Path(os.path.realpath(path.parent)) / path.name
+    return points.get(real) or points.get(Path(os.path.realpath(real)))
 
 
 def stale(path: Path, patience: float = PATIENCE) -> bool:
@@ -79,11 +96,14 @@ def stale(path: Path, patience: float = PATIENCE) -> bool:
     return answer[0] in (errno.ENOTCONN, errno.ECONNABORTED)
 
 
-def unmount(path: Path, lazy: bool = False) -> None:
-    """Unmount; `lazy` also with files open. PacificaFSError says why not."""
+def unmount(path: Path, lazy: bool = False, force: bool = False) -> None:
+    """Unmount; `lazy` also with files open; `force` (root only) cuts the connection as `abort` does, too.
+
+    PacificaFSError says why not.
+    """
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.umount2(os.fsencode(path), MNT_DETACH if lazy else 0) == 0:
+        if libc.umount2(os.fsencode(path), MNT_DETACH * lazy | MNT_FORCE * force) == 0:
             return
         code = ctypes.get_errno()
         if code == errno.EBUSY:

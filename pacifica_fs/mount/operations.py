@@ -10,13 +10,11 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import cachetools
 import msgspec
 
 from ..errors import (
@@ -33,7 +31,7 @@ from ..errors import (
     Unsupported,
 )
 from ..model import FileRef
-from ..tree.nodes import Folder, Handle, Node
+from ..tree.nodes import Attributes, Folder, Handle, Node
 
 STATE = "user.pacifica.state"
 CONTROL = "user.pacifica.control"
@@ -86,7 +84,7 @@ class Look(msgspec.Struct, frozen=True):
     dir_mode: int = 0o755
 
 
-class Stat(msgspec.Struct, frozen=True):
+class Stat(msgspec.Struct, frozen=True, gc=False):
     """What `stat` shows."""
 
     ino: int
@@ -137,9 +135,14 @@ class Operations:
         self._born = time.time_ns()  # the time of what has none
         self._content = content
         self.look = look
+        # What has no permission bits of its own.
+        self._modes = {
+            stat.S_IFREG: stat.S_IFREG | look.file_mode,
+            stat.S_IFDIR: stat.S_IFDIR | look.dir_mode,
+            stat.S_IFLNK: stat.S_IFLNK | 0o777,
+        }
         self._volatile = frozenset(volatile)
-        self._folders: cachetools.TTLCache[str, Node] = cachetools.TTLCache(REMEMBERED, REMEMBERED_FOR)
-        self._lock = threading.Lock()
+        self._folders: dict[str, tuple[Node, float]] = {}
         self._numbers = itertools.count(1)
         self._open: dict[int, Open] = {}
         self.requests = requests if requests is not None else Counter()
@@ -156,14 +159,37 @@ class Operations:
     def stat(self, node: Node) -> Stat:
         """What `stat` shows of a node."""
         shown = node.attributes()
-        mode, size = shown.mode, shown.size
-        kind = stat.S_IFMT(mode)
-        if not mode & 0o7777:
-            mode = kind | {stat.S_IFDIR: self.look.dir_mode, stat.S_IFLNK: 0o777}.get(kind, self.look.file_mode)
         ref = getattr(node, "ref", None)
-        if ref is not None:
-            size = self._content.size(ref)
-        return Stat(node.ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
+        size = shown.size if ref is None else self._content.size(ref)
+        return self._stat(shown, shown.ino or node.ino, size)
+
+    def stat_path(self, path: str) -> Stat:
+        """`stat(resolve(path))`, in one look where the folder can."""
+        parent, _, name = path.rpartition("/")
+        glance = getattr(self._folder(parent or "/"), "glance", None) if name else None
+        if glance is None:
+            return self.stat(self.resolve(path))
+        shown: Attributes = glance(name)
+        return self._stat(shown, shown.ino, shown.size)
+
+    def stat_open(self, number: int, path: str | None) -> Stat:
+        """What `fstat` shows: of the file itself where it can say so, whatever became of its name (None: removed)."""
+        file = self.opened(number)
+        look = getattr(file.handle, "attributes", None)
+        if look is not None:
+            shown: Attributes = look()
+            return self._stat(shown, shown.ino, shown.size)
+        return self.stat(file.node) if path is None else self.stat_path(path)
+
+    def _stat(self, shown: Attributes, ino: int, size: int) -> Stat:
+        mode = self._modes.get(shown.mode, shown.mode)
+        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
+
+    def listed(self, node: Node) -> tuple[Stat, bool]:
+        """What a listing shows of an entry, for which no server is asked; False if `stat` would show more."""
+        if getattr(node, "known", True):
+            return self.stat(node), True
+        return Stat(node.ino, stat.S_IFREG | self.look.file_mode, 1, 0, self._born), False
 
     def readlink(self, node: Node) -> str:
         """A link's target."""
@@ -202,7 +228,9 @@ class Operations:
         if ref is not None:
             reading = self._content.open(ref, path)
             caching = reading.caching.name
-            return self._add(Open(node, reading=reading, direct=caching == "DIRECT", keep=caching == "KEEP"))
+            # A reader with O_DIRECT of a file that the kernel caches cannot be killed while it waits.
+            direct = caching == "DIRECT" or bool(flags & os.O_DIRECT)
+            return self._add(Open(node, reading=reading, direct=direct, keep=caching == "KEEP"))
         render = getattr(node, "render", None)
         if render is None:
             raise Invalid(path)
@@ -296,9 +324,11 @@ class Operations:
             return self._handle(number).truncate(size)
         self._writable(path).truncate(size)
 
-    def set_times(self, path: str | None, mtime_ns: int, number: int | None = None) -> None:
-        """`utimensat`; access times are not kept."""
-        self._writable(path, number).set_times(mtime_ns)
+    def set_times(self, path: str | None, mtime_ns: int | None, number: int | None = None) -> None:
+        """`utimensat`; access times are not kept, so None (only that is to be set) changes nothing."""
+        node = self._writable(path, number)
+        if mtime_ns is not None:
+            node.set_times(mtime_ns)
 
     def set_mode(self, path: str | None, mode: int, number: int | None = None) -> None:
         """`chmod`."""
@@ -357,7 +387,9 @@ class Operations:
         """Total and free bytes below `path`: the spool's in the drop, the disk that bytes are kept on elsewhere."""
         node: Any = self._root
         found = None
-        for name in filter(None, path.split("/")):
+        names = [name for name in path.split("/") if name]
+        # `df` must not wait for a server: an archive's folders have nothing to say about room.
+        for name in names if names[:1] and names[0] in self._volatile else ():
             try:
                 node = _lookup(node, name)
             except PacificaFSError:
@@ -368,18 +400,23 @@ class Operations:
     # ---------------------------------------------------------------- internals
 
     def _folder(self, path: str) -> Node:
-        """The folder of a path, remembered for a moment where it cannot change by itself."""
+        """The folder of a path, remembered for a moment where it cannot change by itself.
+
+        A writable folder is remembered, too: it is only a name, and looks anew at each call what is there.
+        """
         if path == "/":
             return self._root
-        with self._lock:
-            known = self._folders.get(path)
-        if known is not None:
-            return known
+        # Single reads and assignments of whole values, so that nobody needs a lock.
+        known = self._folders.get(path)
+        now = time.monotonic()
+        if known is not None and now < known[1]:
+            return known[0]
         parent, _, name = path.rpartition("/")
         node = _lookup(self._folder(parent or "/"), name)
-        if path.split("/", 2)[1] not in self._volatile:
-            with self._lock:
-                self._folders[path] = node
+        if hasattr(node, "create") or path.split("/", 2)[1] not in self._volatile:
+            if len(self._folders) >= REMEMBERED:
+                self._folders = {}
+            self._folders[path] = node, now + REMEMBERED_FOR
         return node
 
     def _place(self, path: str) -> tuple[Folder, str]:

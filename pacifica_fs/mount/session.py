@@ -1,22 +1,16 @@
-"""The life of a mount: checked before it begins, served in the foreground, ended within seconds whatever is blocked.
-
-Signals are waited for by a thread of their own: with a reader blocked in a request, libfuse's handler would leave a
-mount behind that hangs everything. The end is: wake who waits, unmount lazily, and, last of all, cut the connection of
-this very mount.
-"""
+"""Mounting: checked before it begins, served in the foreground, or by a daemon that is waited for until it answers."""
 
 from __future__ import annotations
 
 import ctypes.util
+import errno
 import logging
 import os
 import resource
 import select
-import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,16 +21,13 @@ import msgspec
 from ..errors import PacificaFSError
 from ..tree.nodes import Node
 from . import mounts
+from .life import START_PATIENCE, Life
 from .operations import ContentStore, Look, Operations
 
 log = logging.getLogger(__name__)
 
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 READY = "PACIFICA_FS_READY_FD"
-READ_AHEAD_KB = 1024
-GRACE = 1.0
-STOP_PATIENCE = 10.0
-START_PATIENCE = 60.0
+STACKED = 8  # dead mounts may lie on one another
 FUSE_CONF = Path("/etc/fuse.conf")
 DEVICE = Path("/dev/fuse")
 
@@ -74,10 +65,11 @@ def prepare(mountpoint: Path, options: MountOptions) -> None:
             raise MountError("allow_other needs the line user_allow_other in /etc/fuse.conf")
     heal(mountpoint)
     try:
-        found = os.lstat(mountpoint)
+        found = os.stat(mountpoint)
         if not stat.S_ISDIR(found.st_mode):
             raise MountError(f"{mountpoint}: not a folder")
-        full = next(os.scandir(mountpoint), None)
+        # To list an automount point would wait for the very mount that is being made.
+        full = None if mounts.automounted(mountpoint) else next(os.scandir(mountpoint), None)
     except FileNotFoundError:
         raise MountError(f"{mountpoint}: there is no such folder; make it: mkdir {mountpoint}") from None
     except PermissionError:
@@ -85,20 +77,22 @@ def prepare(mountpoint: Path, options: MountOptions) -> None:
             raise
         full = None  # an unmounted mount point of mode 0000 swallows nothing, and may be mounted over
     except OSError as error:
-        raise MountError(f"{mountpoint}: {error.strerror}") from error
+        remedy = f"; fusermount3 -u -z {mountpoint}" if error.errno == errno.ENOTCONN else ""
+        raise MountError(f"{mountpoint}: {error.strerror}{remedy}") from error
     if full is not None:
         raise MountError(f"{mountpoint}: not empty (it holds {full.name}); mount on an empty folder")
 
 
 def heal(mountpoint: Path) -> None:
-    """Take away a dead mount of this program; MountError if a live one is there."""
-    mount = mounts.at(mountpoint)
-    if mount is None:
-        return
-    if not mounts.stale(mountpoint):
-        raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
-    log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
-    mounts.unmount(mountpoint, lazy=True)
+    """Take away dead mounts of this program; MountError if a live one is there."""
+    for _ in range(STACKED):
+        mount = mounts.at(mountpoint)
+        if mount is None:
+            return
+        if not mounts.stale(mountpoint):
+            raise MountError(f"{mountpoint}: already mounted; pacifica-fs umount {mountpoint}")
+        log.warning("%s: the daemon of this mount is gone; unmounting it", mountpoint)
+        mounts.unmount(mount.path, lazy=True)
 
 
 def user_allow_other() -> bool:
@@ -125,92 +119,33 @@ def serve(
     """Mount and serve until somebody unmounts or a signal comes; call it from the main thread.
 
     `on_init` runs once libfuse is about to serve (the place to start threads), `on_ready` when the mount answers,
-    `on_stop` once before the end (it must wake every waiting request). `requests` counts what the kernel asks;
-    `spare` is for `df`. MountError if it cannot be mounted.
+    `on_stop` once before the end: it must wake every waiting request, and is waited for at most 10 s (1 s before the
+    unmount). `requests` counts what the kernel asks; `spare` is for `df`. MountError if it cannot be mounted, or what
+    `on_init` or `on_ready` raised. Where a request still waits after the end, the process ends here.
     """
+    mountpoint = Path(os.path.abspath(mountpoint))  # libfuse changes into /
     prepare(mountpoint, options)
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
 
     look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
     operations = Operations(root, content, look, requests=requests, spare=spare)
-    life = _Life(mountpoint, on_init, on_ready, on_stop)
     _many_files()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        Binding(operations, str(mountpoint), life.begin, **_options(options))
-    except RuntimeError as error:
-        raise MountError(f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check") from error
-    finally:
-        life.end()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+    def ready() -> None:
+        on_ready()
+        _tell_parent("ready")
 
-class _Life:
-    """Beginning and end of one mount; each happens once."""
-
-    def __init__(
-        self, mountpoint: Path, on_init: Callable[[], None], on_ready: Callable[[], None], on_stop: Callable[[], None]
-    ) -> None:
-        self._mountpoint = mountpoint
-        self._outside = os.stat(mountpoint).st_dev if mountpoint.exists() else -1
-        self._on_init, self._on_ready, self._on_stop = on_init, on_ready, on_stop
-        self._lock = threading.Lock()
-        self._begun = self._ended = False
-        self._over = threading.Event()
-        self._minor: int | None = None
-
-    def begin(self) -> None:
-        """libfuse is about to serve."""
-        self._begun = True
-        self._on_init()
-        threading.Thread(target=self._watch_signals, name="signals", daemon=True).start()
-        threading.Thread(target=self._announce, name="ready", daemon=True).start()
-
-    def end(self) -> None:
-        """libfuse has returned: somebody unmounted, or `_stop` did."""
-        self._over.set()
-        self._stop_once()
-
-    def _announce(self) -> None:
-        deadline = time.monotonic() + START_PATIENCE
-        while time.monotonic() < deadline and not self._over.is_set():
-            try:
-                device = os.stat(self._mountpoint).st_dev
-            except OSError:
-                device = self._outside
-            if device != self._outside:
-                self._minor = os.minor(device)
-                _read_ahead(device)
-                self._on_ready()
-                _tell_parent("ready")
-                return
-            time.sleep(0.005)
-
-    def _watch_signals(self) -> None:
-        received = signal.sigwait(SIGNALS)
-        log.info("stopping on %s", signal.Signals(received).name)
-        threading.Thread(target=self._last_resort, name="last resort", daemon=True).start()
-        self._stop_once()
+    def mount() -> None:
         try:
-            mounts.unmount(self._mountpoint, lazy=True)
-        except (PacificaFSError, OSError, subprocess.SubprocessError) as error:
-            log.warning("%s", error)
-        # Files that are still open keep a lazily unmounted mount alive: cut this connection.
-        if not self._over.wait(GRACE) and self._minor is not None:
-            mounts.abort(self._minor)
+            Binding(operations, str(mountpoint), life.begin, **_options(options))
+        except RuntimeError as error:
+            if not life.begun:
+                words = f"{mountpoint}: cannot be mounted (libfuse says {error}); try: pacifica-fs check"
+                raise MountError(words) from error
+            log.info("the connection was cut (libfuse says %s)", error)
 
-    def _last_resort(self) -> None:
-        if not self._over.wait(STOP_PATIENCE):
-            log.error("libfuse does not return; leaving")
-            logging.shutdown()
-            os._exit(0)
-
-    def _stop_once(self) -> None:
-        with self._lock:
-            if self._ended or not self._begun:
-                return
-            self._ended = True
-        self._on_stop()
+    life = Life(mountpoint, on_init, ready, on_stop)
+    life.run(mount)
 
 
 def spawn(arguments: Sequence[str], environ: Mapping[str, str] | None = None, patience: float = START_PATIENCE) -> int:
@@ -265,7 +200,10 @@ def _tell_parent(words: str) -> None:
 
 
 def _options(options: MountOptions) -> dict[str, object]:
-    given: dict[str, object] = {"fsname": options.fsname.replace(",", "\\,"), "subtype": "pacifica-fs"}
+    given: dict[str, object] = {
+        "fsname": options.fsname.replace("\\", "\\\\").replace(",", "\\,"),
+        "subtype": "pacifica-fs",
+    }
     if options.allow_other:
         given |= {"allow_other": True, "default_permissions": True}
     for extra in options.extra:
@@ -278,12 +216,3 @@ def _many_files() -> None:
     """Each open file of the mount is one of the daemon's: take as many as this user may have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _read_ahead(device: int) -> None:
-    """1 MiB reads instead of 128 KiB: a third of the CPU. Only root may; others go without."""
-    path = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
-    try:
-        path.write_text(str(READ_AHEAD_KB))
-    except OSError as error:
-        log.debug("read-ahead stays as it is: %s", error)

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -17,14 +18,14 @@ import msgspec
 
 from ..archive import Archive, Built, Effects
 from ..clock import Clock
-from ..config import ArchiveSettings, Config, Places
+from ..config import ArchiveSettings, Config, Places, secrets
 from ..content.content import Content, ReadPolicy
 from ..drop.drop import Drop, Target
 from ..errors import ConfigError
 from ..model import FileRef, Health
 from ..mount.session import MountOptions, serve
 from ..tree import views
-from ..tree.fresh import Shelf
+from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
 from . import metrics, status
 from .health import Watch
@@ -34,6 +35,7 @@ from .notify import Notifier
 log = logging.getLogger(__name__)
 
 KINDS = "pacifica_fs.archives"
+WAITING = 128  # requests that may wait for the listings of archives that do not answer, all archives together
 REQUEST_TIMEOUTS = (
     Path("/proc/sys/fs/fuse/max_request_timeout"),
     Path("/proc/sys/fs/fuse/default_request_timeout"),
@@ -69,9 +71,18 @@ class App:
             clock,
             kernel_timeout=kernel_timeout(),
         )
+        self.watch = Watch(self.archives, clock)
         shelf = Shelf(places.cache / "listings")
         self.trees = {
-            name: views.ArchiveTree(archive, settings[name].listing_ttl, settings[name].listing_limit, clock, shelf)
+            name: views.ArchiveTree(
+                archive,
+                settings[name].listing_ttl,
+                settings[name].listing_limit,
+                clock,
+                shelf,
+                max(16, WAITING // len(self.archives)),
+                partial(self.watch.suspect, name),
+            )
             for name, archive in self.archives.items()
         }
         self.drop = Drop(
@@ -88,7 +99,6 @@ class App:
             ingested=lambda name: self.trees[name].forget(),
         )
         self._inboxes = {name for name, each in built.items() if each.inbox is not None}
-        self.watch = Watch(self.archives, clock)
         self.requests: Counter[str] = Counter()
 
     @classmethod
@@ -110,6 +120,7 @@ class App:
                 raise ConfigError(
                     f"{folder}: cannot be made: {error.strerror}; set [drop] path or [cache] path"
                 ) from error
+        _warn_of_readable_secrets(config)
         effects = Effects(clock=clock, state=places.state, cache=places.cache, environ=environ)
         built = {each.name: build_archive(each, effects) for each in config.archives}
         return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}")
@@ -176,7 +187,7 @@ class App:
             states=lambda: Counter((upload.archive, upload.state) for upload in self.drop.uploads()),
             reachable=self._reachable,
             downloads=lambda: len(self.content.downloads()),
-            requests=lambda: self.requests,
+            requests=lambda: dict(self.requests),  # a copy: the mount's threads add to it meanwhile
         )
         return status.Sources(
             uploads=self.drop.uploads,
@@ -210,6 +221,17 @@ def build_archive(settings: ArchiveSettings, effects: Effects) -> Built:
         ) from error
     built: Built = build(settings, effects)
     return built
+
+
+def _warn_of_readable_secrets(config: Config) -> None:
+    keys = secrets(config)
+    for name in config.sources if keys else ():
+        try:
+            mode = os.stat(name).st_mode
+        except OSError:
+            continue  # read a moment ago; `check` says more
+        if mode & 0o077:
+            log.warning("%s: others can read this file, which holds %s; chmod 600 it", name, " and ".join(keys))
 
 
 def kernel_timeout() -> float | None:

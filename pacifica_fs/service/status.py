@@ -17,6 +17,7 @@ from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
 from .health import Watch
 
 HISTORY = ".history"
+PRIVATE = 0o700  # what somebody uploads is nobody else's business, whatever the mount's `access`
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ class Sources(msgspec.Struct, frozen=True):
 def tree(sources: Sources) -> ListedFolder:
     """The folder `status/`."""
     entries: Entries = [
-        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources))),
+        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources), mode=PRIVATE)),
         ("jobs", ListedFolder(("status", "jobs"), lambda: [])),
         ("archives", ListedFolder(("status", "archives"), lambda: _archives(sources))),
         ("downloads.json", TextFile(("status", "downloads"), lambda: as_json(sources.downloads()))),
@@ -52,7 +53,7 @@ def as_json(value: Any) -> str:
 
 def _uploads(sources: Sources) -> Entries:
     def folder(archive: str) -> ListedFolder:
-        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive))
+        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive), mode=PRIVATE)
 
     return [(archive, folder(archive)) for archive in sorted({upload.archive for upload in sources.uploads()})]
 
@@ -72,12 +73,13 @@ def _bundles(sources: Sources, archive: str, prefix: str = "") -> Entries:
 
 
 def _level(sources: Sources, archive: str, prefix: str) -> ListedFolder:
-    return ListedFolder(("status", "uploads", archive, prefix), lambda: _bundles(sources, archive, prefix))
+    return ListedFolder(("status", "uploads", archive, prefix), lambda: _bundles(sources, archive, prefix), PRIVATE)
 
 
 def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFolder:
     key = ("status", "uploads", upload.archive, upload.id, *(["earlier"] if earlier else []))
     depth = 4 + upload.name.count("/") + 2 * earlier
+    xattrs = {"user.pacifica.archive": upload.archive.encode(), "user.pacifica.bundle": upload.id.encode()}
 
     def now() -> Upload:
         return next((u for u in sources.uploads() if u.id == upload.id), upload)
@@ -85,19 +87,19 @@ def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFo
     def entries() -> Entries:
         state = now()
         files: list[tuple[str, Node]] = [
-            ("status.json", TextFile((*key, "status"), lambda: as_json(now()))),
-            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems))),
+            ("status.json", TextFile((*key, "status"), lambda: as_json(now()), xattrs)),
+            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems), xattrs)),
         ]
         if state.receipt:
-            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt))))
+            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
         if state.transaction:
             target = f"{'../' * depth}{upload.archive}/transactions/{state.transaction}"
             files.append(("transaction", Symlink((*key, "transaction"), target)))
         if not earlier and _earlier(sources, state):
-            files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state))))
+            files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), PRIVATE)))
         return files
 
-    return ListedFolder(key, entries)
+    return ListedFolder(key, entries, PRIVATE, xattrs)
 
 
 def _earlier(sources: Sources, newest: Upload) -> list[Upload]:

@@ -38,7 +38,7 @@ class Secrets:
     def __init__(self, archive: str, environ: Mapping[str, str], keyring: Keyring | None = None) -> None:
         self._archive = archive
         self._environ = environ
-        self._keyring = keyring or _desktop_keyring
+        self._keyring = keyring or DesktopKeyring()
 
     def get(self, key: str, *, configured: str = "", host: str = "", username: str = "") -> str:
         """The secret `key` (`password`, `token`, …), or an empty text.
@@ -99,8 +99,11 @@ class Login(Protocol):
     def cert(self) -> tuple[str, str] | str | None:
         """A client certificate (and key), as requests wants it."""
 
-    def renew(self) -> bool:
-        """Look the secret up again; true if it is another one, so that a repeated request makes sense."""
+    def renew(self, refused: str) -> bool:
+        """After the server refused a request with the Authorization header `refused`: look the secret up again.
+
+        True if there is another one by now, so that a repeated request makes sense. Any thread.
+        """
 
 
 class _Unsigned(AuthBase):
@@ -117,7 +120,7 @@ class Anonymous:
         self.cert = cert
         self.auth: AuthBase = auth or _Unsigned()
 
-    def renew(self) -> bool:
+    def renew(self, refused: str) -> bool:
         """There is nothing to look up."""
         return False
 
@@ -132,6 +135,7 @@ class Basic(AuthBase):
         self._lookup = lookup
         self._where = where
         self._header = ""
+        self._renewing = threading.Lock()
 
     @property
     def auth(self) -> AuthBase:
@@ -146,10 +150,12 @@ class Basic(AuthBase):
         request.headers["Authorization"] = self._header
         return request
 
-    def renew(self) -> bool:
-        """Look the password up again."""
-        before, self._header = self._header, self._sign()
-        return bool(self._header) and self._header != before
+    def renew(self, refused: str) -> bool:
+        """Look the password up again, unless another thread has done so since `refused` was sent."""
+        with self._renewing:
+            if self._header == refused:
+                self._header = self._sign()
+            return bool(self._header) and self._header != refused
 
     def _sign(self) -> str:
         password = self._lookup()
@@ -199,20 +205,32 @@ def _gssapi(place: str) -> AuthBase:
     return signer
 
 
-def _desktop_keyring(service: str, username: str) -> str | None:
-    found: list[str | None] = []
+class DesktopKeyring:
+    """Asks the desktop's keyring. One that did not answer is not asked anew while that question is still open."""
 
-    def ask() -> None:
-        try:
-            import keyring
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: threading.Thread | None = None
 
-            found.append(keyring.get_password(service, username))
-        except Exception as error:  # noqa: BLE001 - an outermost guard: backends raise whatever their desktop does
-            log.info("the keyring cannot be used: %s", type(error).__name__)
+    def __call__(self, service: str, username: str) -> str | None:
+        """The secret, or None; takes at most `KEYRING_SECONDS`."""
+        found: list[str | None] = []
 
-    thread = threading.Thread(target=ask, name="keyring", daemon=True)
-    thread.start()
-    thread.join(KEYRING_SECONDS)
-    if thread.is_alive():
-        log.warning("the keyring does not answer (is it locked?); going on without it")
-    return found[0] if found else None
+        def ask() -> None:
+            try:
+                import keyring
+
+                found.append(keyring.get_password(service, username))
+            except Exception as error:  # noqa: BLE001 - an outermost guard: backends raise whatever their desktop does
+                log.info("the keyring cannot be used: %s", type(error).__name__)
+
+        thread = threading.Thread(target=ask, name="keyring", daemon=True)
+        with self._lock:
+            if self._open is not None and self._open.is_alive():
+                return None
+            self._open = thread
+            thread.start()
+        thread.join(KEYRING_SECONDS)
+        if thread.is_alive():
+            log.warning("the keyring does not answer (is it locked?); going on without it")
+        return found[0] if found else None

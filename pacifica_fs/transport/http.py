@@ -182,9 +182,10 @@ class Http:
                 with response:
                     answer = self._whole(response)
                 # The secret may have changed since it was looked up; a body that is a stream is gone, though.
-                if answer.status == 401 and not renewed and "data" not in options and self._login.renew():
-                    renewed = True
-                    continue
+                if answer.status == 401 and not renewed and "data" not in options:
+                    renewed = self._login.renew(response.request.headers.get("Authorization") or "")
+                    if renewed:
+                        continue
                 error = (self._judge(answer) if self._judge else None) or refusal(answer, absent)
                 if answer.status in OUTAGE:
                     after = retry_after(answer.headers.get("retry-after"), self._clock.now())

@@ -18,16 +18,18 @@ import msgspec
 from ..model import FileRef
 
 
-class Attributes(msgspec.Struct, frozen=True):
+class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What `stat` shows. `mode` has the type bits; permission bits are the mount's business for archive nodes (0).
 
     Folders have one link, which tells `find` that the number of subfolders is not in it. A time of 0 is unknown.
+    `ino` is the node's own `ino` where looking found it by the way, else 0.
     """
 
     mode: int
     size: int = 0
     mtime_ns: int = 0
     nlink: int = 1
+    ino: int = 0
 
 
 DIRECTORY = stat.S_IFDIR
@@ -84,6 +86,15 @@ class VirtualFile(Node, Protocol):
 
 
 @runtime_checkable
+class Deferred(Node, Protocol):
+    """A file whose attributes are asked of a server, one by one: a listing of its folder does without them."""
+
+    @property
+    def known(self) -> bool:
+        """True once `attributes` asks nobody."""
+
+
+@runtime_checkable
 class Link(Node, Protocol):
     """A symbolic link."""
 
@@ -113,6 +124,9 @@ class Handle(Protocol):
     def fsync(self) -> None:
         """Durable when it returns."""
 
+    def attributes(self) -> Attributes:
+        """What `fstat` shows, with `ino`, whatever became of the file's name."""
+
     def release(self) -> None:
         """The last descriptor is gone; errors reach nobody."""
 
@@ -132,6 +146,14 @@ class Writable(Node, Protocol):
 
     def set_mode(self, mode: int) -> None:
         """`chmod(2)`."""
+
+
+@runtime_checkable
+class Glancing(Directory, Protocol):
+    """A folder that finds out attributes by looking up."""
+
+    def glance(self, name: str) -> Attributes:
+        """The attributes, with `ino`, of what `lookup(name)` gives; errors as `lookup`."""
 
 
 @runtime_checkable

@@ -11,24 +11,24 @@ Entries = Sequence[tuple[str, Node]]
 
 
 class TextFile:
-    """A file whose content is `render()` at the time of open; `mtime_ns` is asked whenever `stat` is."""
+    """A file whose content is `render()` at the time of open."""
 
-    __slots__ = ("_mtime_ns", "_render", "ino")
+    __slots__ = ("_render", "_xattrs", "ino")
 
     def __init__(
-        self, key: tuple[str, ...], render: Callable[[], str], mtime_ns: Callable[[], int] | None = None
+        self, key: tuple[str, ...], render: Callable[[], str], xattrs: Mapping[str, bytes] | None = None
     ) -> None:
         self.ino = inode(*key)
         self._render = render
-        self._mtime_ns = mtime_ns
+        self._xattrs = xattrs or {}
 
     def attributes(self) -> Attributes:
         """Size 0: what is computed at open has no size before."""
-        return Attributes(FILE, 0, self._mtime_ns() if self._mtime_ns else 0)
+        return Attributes(FILE)
 
     def xattrs(self) -> Mapping[str, bytes]:
-        """None."""
-        return {}
+        """Those given."""
+        return self._xattrs
 
     def render(self) -> bytes:
         """The content now, UTF-8."""
@@ -73,22 +73,32 @@ class Symlink:
 
 
 class ListedFolder:
-    """A folder whose entries are computed at each look; nothing that is not listed can be looked up."""
+    """A folder whose entries are computed at each look; nothing that is not listed can be looked up.
 
-    __slots__ = ("_entries", "_mtime_ns", "ino")
+    `mode`: its permission bits; 0 leaves them to the mount.
+    """
 
-    def __init__(self, key: tuple[str, ...], entries: Callable[[], Entries], mtime_ns: int = 0) -> None:
+    __slots__ = ("_entries", "_mode", "_xattrs", "ino")
+
+    def __init__(
+        self,
+        key: tuple[str, ...],
+        entries: Callable[[], Entries],
+        mode: int = 0,
+        xattrs: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.ino = inode(*key)
         self._entries = entries
-        self._mtime_ns = mtime_ns
+        self._mode = mode
+        self._xattrs = xattrs or {}
 
     def attributes(self) -> Attributes:
         """A directory's."""
-        return Attributes(DIRECTORY, 0, self._mtime_ns)
+        return Attributes(DIRECTORY | self._mode)
 
     def xattrs(self) -> Mapping[str, bytes]:
-        """None."""
-        return {}
+        """Those given."""
+        return self._xattrs
 
     def entries(self) -> Entries:
         """All entries, now."""

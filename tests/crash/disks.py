@@ -30,6 +30,7 @@ class CountingDisk(Disk):
     """Numbers all effects; `before(k)` may stop the k-th. It is called in the thread that asks for the effect."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.count = 0
         self.lock = threading.Lock()
 

@@ -4,17 +4,31 @@ import errno
 import os
 import signal
 import subprocess
-import time
+from contextlib import contextmanager, suppress
 
 import pytest
+
+from pacifica_fs.mount import mounts
+from pacifica_fs.mount.session import MountError, spawn
 
 from .harness import bounded
 from .survival import SHORT, eventually, failure, readers
 from .toy.content import MIB, WAITING, pattern
-from .toy.mounting import counts, toy
+from .toy.mounting import COMMAND, ENVIRONMENT, counts, toy
 from .toy.serve import KIND_SIZES
 
 pytestmark = [pytest.mark.timeout(90)]
+
+
+@contextmanager
+def left_open(path):
+    """A descriptor that outlives the mount, so that closing it may fail."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        with suppress(OSError):
+            os.close(handle)
 
 
 def block(mount, programs, kind, count):
@@ -75,22 +89,19 @@ def test_a_blob_becomes_complete_while_it_is_read(mounted):
 @pytest.mark.parametrize("kind", ["blocked", "blocked-direct"])
 @pytest.mark.parametrize("stop", ["wakes", "ignores", "hangs"])
 def test_the_end_with_readers_that_wait(mounted, stop, kind):
-    """SIGTERM: gone and unmounted within five seconds, whatever the rest of the program does about it."""
+    """SIGTERM: unmounted within five seconds, and gone, whatever the rest of the program does about it.
+
+    What hangs has ten seconds for what it may have to write.
+    """
     mount = toy(mounted, "--stop", stop)
-    with readers() as programs:
+    with readers() as programs, left_open(mount.path / "files/complete") as handle:
         block(mount, programs, kind, 3)
-        handle = os.open(mount.path / "files/complete", os.O_RDONLY)
-        try:
-            begun = time.monotonic()
-            mount.process.interrupt()
-            mount.process.join(8)
-            assert not mount.process.alive() and time.monotonic() - begun < 5
-            assert not mount.device
-            for reader in programs.all:
-                assert reader.wait(5) == 1
-            assert failure(lambda: os.pread(handle, 100, 2 * MIB)) in (errno.ENOTCONN, errno.EIO, errno.ECONNABORTED)
-        finally:
-            os.close(handle)
+        mount.process.interrupt()
+        eventually("it is unmounted", lambda: not mount.device, 5)
+        for reader in programs.all:
+            assert reader.wait(5) == 1
+        assert mount.process.join(5 if stop != "hangs" else 12) == 0
+        assert failure(lambda: os.pread(handle, 100, 2 * MIB)) in (errno.ENOTCONN, errno.EIO, errno.ECONNABORTED)
 
 
 def test_unmounted_by_somebody_else(mounted):
@@ -112,13 +123,22 @@ def test_each_signal_ends_an_idle_mount(mounted, number):
 
 def test_killed_and_mounted_again(mounted):
     mount = toy(mounted)
-    handle = os.open(mount.path / "files/complete", os.O_RDONLY)
-    try:
+    with left_open(mount.path / "files/complete"):
         mount.kill9()
         assert failure(lambda: os.statvfs(mount.path)) == errno.ENOTCONN
         # A dead mount refuses writes instead of swallowing them.
         assert failure(lambda: (mount.path / "drop/file").write_text("x")) == errno.ENOTCONN
         mount.start()
         assert (mount.path / "files/complete").read_bytes() == pattern(KIND_SIZES["complete"])
-    finally:
-        os.close(handle)
+
+
+@pytest.mark.parametrize("when", ["init", "ready"])
+def test_a_beginning_that_fails_leaves_nothing(tmp_path, guard, when):
+    point = tmp_path / "mnt"
+    point.mkdir()
+    guard.mount(point)
+    arguments = [*COMMAND[1:], "mount", "-c", str(tmp_path / "config"), "--fail", when, str(point)]
+    with pytest.raises(MountError, match=f"trouble at {when}"):
+        spawn(arguments, {**os.environ, **ENVIRONMENT}, patience=10)
+    assert mounts.at(point) is None
+    guard.forget_mount(point)

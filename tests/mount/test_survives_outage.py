@@ -40,7 +40,7 @@ def test_a_site_that_is_out_of_reach_when_it_is_mounted(mounted, site, way):
         site.page = pages.get(way, (404, LOGIN_PAGE))
     # A page that says "not found" may be a wrong address: no outage, but no absence of a transaction either.
     expected = {errno.EIO} if way == "not found page" else OUTAGE
-    mount = mounted(tables(site, timeouts={"connect": "1s", "read": "500ms"}))
+    mount = mounted(tables(site, timeouts={"connect": "1s", "read": "250ms"}))
     everything_local_answers(mount)
     folder = mount.path / "site"
     for work in (

@@ -4,13 +4,14 @@ import errno
 import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.servers.fake_site import File
 
 from .harness import bounded
-from .survival import eventually, failed, failure, readers, tables
+from .survival import eventually, failed, failure, metric, readers, requests, tables
 
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(60)]
 
@@ -22,6 +23,17 @@ def wrong(data: bytes, at: int) -> bytes:
     changed = bytearray(data)
     changed[at] ^= 1
     return bytes(changed)
+
+
+def test_a_cart_in_error_is_not_asked_for_again_and_again(mounted, fake_site):
+    """`error` is final; a few carts are tried, then it is EIO, long before a reader's patience ends."""
+    fake_site.add(7, File(1, "bad", b"x" * 1000, error="File is on a tape that is gone"))
+    mount = mounted(tables(fake_site))
+    code, took = failed((mount.path / "site/transactions/7/bad").read_bytes)
+    assert code == errno.EIO and took < 6
+    assert fake_site.requests["cart POST"] <= 4
+    assert "a tape that is gone" in mount.downloads()[-1]["error"]
+    eventually("the carts are deleted", lambda: not fake_site.carts)
 
 
 def test_a_stuck_cart_is_a_timeout_then_found_when_it_got_ready(mounted, fake_site):
@@ -81,7 +93,7 @@ def test_a_failing_cart_is_an_error_and_never_a_short_file(mounted, fake_site):
 def test_the_server_killed_half_way_raises(mounted, fake_site):
     file = File(1, "half", BIG, stop_at=2 * 2**20)
     fake_site.add(7, file)
-    mount = mounted(tables(fake_site, read_wait="4s"))
+    mount = mounted(tables(fake_site, read_wait="2s"))
     path = mount.path / "site/transactions/7/half"
     with open(path, "rb") as stream:
         assert bounded("the first MiB", lambda: stream.read(2**20)) == BIG[: 2**20]
@@ -207,3 +219,35 @@ def _tried(path):
         return _first(path)
     except TimeoutError:
         return None
+
+
+def test_a_killed_reader_of_a_direct_file_frees_its_request(mounted, fake_site):
+    """Without page cache nobody but the daemon sees that a reader is gone; it must not wait to its deadline."""
+    file = File(1, "poisoned", BIG, sent=wrong(BIG, 10), stop_at=3 * 2**20)
+    fake_site.add(7, file)
+    mount = mounted(tables(fake_site, read_wait="50s"))
+    path = mount.path / "site/transactions/7/poisoned"
+    with open(path, "rb", buffering=0) as poisoned:
+        bounded("bad bytes", lambda: poisoned.read(2**20))
+        file.go.set()
+        eventually("the mismatch is seen", lambda: mount.downloads()[-1]["state"] == "corrupt")
+        file.sent, file.stuck = None, True
+        with readers() as programs:
+            program = programs.cat(path)
+            eventually("it waits", lambda: metric(mount, "cache_waiting") == 1)
+            program.kill()
+            program.wait(3)
+            eventually("nothing waits", lambda: metric(mount, "cache_waiting") == 0, 4)
+
+
+def test_reads_are_large(mounted, fake_site):
+    """With 1 MiB of read-ahead a sequential reader asks a third as often (only root may set it)."""
+    fake_site.add(7, File(1, "big", BIG))
+    mount = mounted(tables(fake_site))
+    path = mount.path / "site/transactions/7/big"
+    bounded("the content", path.read_bytes)
+    if os.geteuid() == 0:
+        device = os.stat(mount.path).st_dev
+        window = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+        assert window.read_text().strip() == "1024"
+        assert requests(mount, "read")["read"] < 16

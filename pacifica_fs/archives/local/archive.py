@@ -22,7 +22,7 @@ class LocalArchive:
     """Implements `archive.Archive`; keeps no state, so every method may be called from any thread."""
 
     kind = "local"
-    capabilities = Capabilities(ranges=True, instant=True, parallel=8)
+    capabilities = Capabilities(ranges=True, instant=True, parallel=8, local=True)
     views = (
         View("transactions", purpose="every transaction, newest first"),
         View("recent", newest=100, purpose="the newest transactions"),
@@ -57,7 +57,7 @@ class LocalArchive:
             finally:
                 os.close(here)
         complete = len(newest) == len(ids)
-        remark = "" if complete else f"{len(ids)} transactions are there; the newest {len(newest)} are listed."
+        remark = "" if complete else f"There are {len(ids)} transactions."
         return Listing(tuple(entries), complete, remark)
 
     def container(self, id: str) -> Container:

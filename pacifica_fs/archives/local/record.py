@@ -23,7 +23,7 @@ FILES = "files"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class StoredFile(msgspec.Struct, frozen=True):
+class StoredFile(msgspec.Struct, frozen=True, gc=False):
     """One file, as the JSON has it."""
 
     path: str

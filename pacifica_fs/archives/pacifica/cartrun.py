@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 
 from ...archive import Arrival, Data, Waiting
 from ...clock import Clock
-from ...errors import BadAnswer, NotFound, PacificaFSError, Unreachable
+from ...errors import BadAnswer, NotFound, PacificaFSError, Unobtainable, Unreachable
 from ...model import FileRef
 from ...transport.http import Http, Stream, Timeouts
 from .carts import Cart, Event, Limits, Phase, pause, step
@@ -201,7 +201,8 @@ class Carts:
 def _failure(cart: Cart) -> PacificaFSError:
     reason = " ".join(cart.reason.split())[:200]
     if cart.cause is Event.ERROR:
-        return BadAnswer(f"the site cannot give out this file (tried {cart.error} times): {reason}")
+        kind = Unobtainable if cart.error > 1 else BadAnswer
+        return kind(f"the site cannot give out this file (tried {cart.error} times): {reason}")
     if cart.cause is Event.GONE:
         return Unreachable(f"the site removed the cart {cart.gone} times before it could be read (is its disk full?)")
     return Unreachable(f"the site does not finish staging (tried {cart.stuck} times): {reason}")

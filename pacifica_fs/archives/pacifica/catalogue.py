@@ -55,5 +55,5 @@ def listing(found: Mapping[str, Container], limit: int, more: bool) -> Listing[C
     """Found transactions, by id, as a listing, newest (the highest id) first."""
     entries = sorted(found.values(), key=lambda entry: int(entry.id), reverse=True)
     more = more or len(entries) > limit
-    remark = f"only the newest {limit} transactions are listed; any other can be opened by its number" if more else ""
+    remark = "The site numbers its transactions: the number is the name of the folder." if more else ""
     return Listing(tuple(entries[:limit]), not more, remark)

@@ -4,6 +4,8 @@
 the mount stops. `fails*`: EIO from 2 MiB on. `again*`: an OSError EAGAIN from 2 MiB on. `slow*`: 50 ms for each read.
 `bug*`: an error that nobody foresaw. `short*`: complete, but the real file is shorter. `becomes*`: blocked at first,
 complete when the test lets go. A name that goes on with `-direct` is opened DIRECT, `-fresh` FRESH.
+
+numpy brings threads of its own, made before the mount: they must not take its signals.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import errno
 import os
 import threading
 import time
+
+import numpy
 
 from pacifica_fs.errors import Corrupt, TooBusy, Unreachable
 
@@ -30,7 +34,7 @@ class Caching(enum.Enum):
 def pattern(size, offset=0):
     """Bytes that differ from place to place."""
     first = offset // 8
-    words = b"".join(i.to_bytes(8, "little") for i in range(first, (offset + size) // 8 + 1))
+    words = numpy.arange(first, (offset + size) // 8 + 1, dtype="<u8").tobytes()
     return words[offset - first * 8 :][:size]
 
 
@@ -72,16 +76,22 @@ class Content:
             if self.waiting >= WAITING:
                 raise TooBusy("too many wait")
             self.waiting += 1
-        try:
-            deadline = time.monotonic() + self.patience
-            while not self.let_go.wait(0.1):
-                if self.stopped.is_set() or time.monotonic() > deadline:
-                    raise Unreachable("the mount stops")
-                if interrupted():
-                    raise InterruptedError(errno.EINTR, "interrupted")
-        finally:
-            with self.condition:
+            try:
+                deadline = time.monotonic() + self.patience
+                while not self.let_go.is_set():
+                    if self.stopped.is_set() or time.monotonic() > deadline:
+                        raise Unreachable("the mount stops")
+                    if interrupted is not None and interrupted():
+                        raise InterruptedError(errno.EINTR, "interrupted")
+                    self.condition.wait(self.patience if interrupted is None else 0.2)
+            finally:
                 self.waiting -= 1
+
+    def tell(self, event):
+        """Set one of the events, and wake who waits."""
+        event.set()
+        with self.condition:
+            self.condition.notify_all()
 
 
 class Reader:
@@ -106,6 +116,8 @@ class Reader:
         kind = self._ref.id.split("-")[0].rstrip("0123456789")
         if kind in ("blocked", "becomes"):
             self._content.wait(interrupted)
+        elif kind == "short":
+            raise Corrupt("is shorter than it says")
         elif kind == "fails" and offset + size > 2 * MIB:
             raise Corrupt("does not match its digest")
         elif kind == "again" and offset + size > 2 * MIB:
@@ -117,7 +129,7 @@ class Reader:
         return pattern(size, offset)
 
     def read_into(self, address, size, offset, interrupted=None):
-        data = self.read(size, offset, interrupted or (lambda: False))
+        data = self.read(size, offset, interrupted)
         ctypes.memmove(address, data, len(data))
         return len(data)
 

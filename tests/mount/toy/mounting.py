@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from tests.mount.fixtures import Mounts
 from tests.mount.harness import Mount
 
 COMMAND = (sys.executable, "-m", "tests.mount.toy.serve")
-ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[3])}
 
 
-def toy(mounted: Mounts, *options: str, **more: Any) -> Mount:
+def toy(mounted: Mounts, *options: str, environment: Mapping[str, str] = {}, **more: Any) -> Mount:
     """The toy, mounted. Keyword arguments as for `mounted`."""
-    return mounted(command=COMMAND, options=options, environment={"PYTHONPATH": str(ROOT)}, **more)
+    return mounted(command=COMMAND, options=options, environment={**ENVIRONMENT, **environment}, **more)
 
 
 def counts(mount: Mount) -> dict[str, int]:

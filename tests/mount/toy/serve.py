@@ -38,7 +38,7 @@ def build(arguments, counted, content, drop):
         return json.dumps({**counted, "waiting": content.waiting}).encode() + b"\n"
 
     def release():
-        content.let_go.set()
+        content.tell(content.let_go)
         return b"let go\n"
 
     status = {
@@ -90,7 +90,7 @@ def main():
     def stop():
         print("stopping", flush=True)
         if arguments.stop == "wakes":
-            content.stopped.set()
+            content.tell(content.stopped)
         while arguments.stop == "hangs":
             time.sleep(1)
 

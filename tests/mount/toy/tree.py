@@ -118,7 +118,7 @@ class DropFile(_Real):
     def open(self, flags):
         if flags & os.O_ACCMODE == os.O_RDONLY:
             raise Denied("the drop is write-only")
-        return DropHandle(os.open(self._path, flags & ~os.O_ACCMODE & ~os.O_CREAT & ~os.O_EXCL | os.O_RDWR), flags)
+        return DropHandle(os.open(self._path, os.O_RDWR | flags & os.O_TRUNC), flags)
 
     def truncate(self, size):
         os.truncate(self._path, size)
@@ -169,8 +169,7 @@ class DropFolder(_Real):
 
     def create(self, name, flags, mode):
         path = self._path / name
-        flags = flags & ~os.O_ACCMODE | os.O_RDWR if flags & os.O_ACCMODE != os.O_RDONLY else flags
-        fd = os.open(path, flags, mode | 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | flags & (os.O_TRUNC | os.O_EXCL), mode | 0o600)
         return DropFile(path), DropHandle(fd, flags)
 
     def mkdir(self, name, mode):

@@ -14,6 +14,7 @@ from pacifica_fs.errors import (
     NotFound,
     PacificaFSError,
     TooBusy,
+    Unobtainable,
     Unreachable,
     WaitTimeout,
 )
@@ -262,7 +263,7 @@ def test_readers_get_the_error_once_the_fetch_gave_up_and_the_next_open_tries_an
     reader.close()
 
 
-@pytest.mark.parametrize("error", [NotFound("gone"), Denied("not you")])
+@pytest.mark.parametrize("error", [NotFound("gone"), Denied("not you"), Unobtainable("no")])
 def test_what_the_server_says_is_final(content, archive, error):
     ref = archive.add(b"abc")
     archive.script = [failing(error)]

@@ -80,7 +80,8 @@ def test_close_syncs_the_data_then_the_name_and_a_second_flush_nothing(recorded)
     handle.write(memoryview(b"x"), 0)
     assert taken(recorded) == [("create", "a"), ("write", "a")]
     handle.flush()
-    assert taken(recorded) == [("fsync", "a"), ("unmark", "a"), ("fsync", "")]
+    *synced, last = taken(recorded)
+    assert (sorted(synced), last) == ([("fsync", ""), ("fsync", "a")], ("unmark", "a"))
     handle.flush()
     handle.flush()
     handle.release()
@@ -94,9 +95,11 @@ def test_new_directories_are_synced_up_to_the_known_ones_and_only_once(recorded)
     run.lookup("d").mkdir("e", 0o755)
     taken(recorded)
     recorded.put("run/d/e/a")
-    assert [path for what, path in taken(recorded) if what == "fsync"] == ["d/e/a", "d/e", "d", ""]
+    synced = [path for what, path in taken(recorded) if what == "fsync"]
+    assert [path for path in synced if path != "d/e/a"] == ["d/e", "d", ""]
+    assert "d/e/a" in synced
     recorded.put("run/d/e/b")
-    assert [path for what, path in taken(recorded) if what == "fsync"] == ["d/e/b", "d/e"]
+    assert sorted(path for what, path in taken(recorded) if what == "fsync") == ["d/e", "d/e/b"]
 
 
 def test_a_closed_file_is_marked_durably_before_it_is_written_again(recorded):
@@ -117,7 +120,7 @@ def test_fsync_makes_durable_but_does_not_close(recorded):
     handle.write(memoryview(b"x"), 0)
     taken(recorded)
     handle.fsync()
-    assert taken(recorded) == [("fsync", "a"), ("fsync", "")]
+    assert sorted(taken(recorded)) == [("fsync", ""), ("fsync", "a")]
     assert os.lstat(recorded.spooled() / "a").st_mode & stat.S_ISVTX
     handle.fsync()
     assert taken(recorded) == []

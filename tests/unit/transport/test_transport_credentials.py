@@ -9,7 +9,7 @@ import requests
 from pacifica_fs.config import Auth
 from pacifica_fs.errors import ConfigError, Denied
 from pacifica_fs.transport import credentials
-from pacifica_fs.transport.credentials import Secrets, login
+from pacifica_fs.transport.credentials import Basic, Secrets, login
 
 
 def secrets(environ, keyring=lambda *_: None, archive="my-site.x"):
@@ -72,7 +72,7 @@ def test_basic():
     found = login("a", Auth(type="basic", username="me", password="pä"), "https://h.example", secrets({}))
     header = found.auth(request()).headers["Authorization"]
     assert base64.b64decode(header.removeprefix("Basic ")).decode() == "me:pä"
-    assert found.renew() is False
+    assert found.renew(header) is False
 
 
 def test_basic_without_a_password_says_where_to_put_it():
@@ -117,3 +117,28 @@ def test_gssapi(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "requests_gssapi", types.SimpleNamespace(HTTPSPNEGOAuth=Signer))
     assert isinstance(login("a", Auth(type="gssapi"), "https://h", secrets({})).auth, Signer)
+
+
+def test_a_password_that_another_thread_renewed_is_used():
+    """Two requests are refused at once: the second must not take the first one's new password for the old one."""
+    passwords = iter(["old", "new"])
+    found = Basic("me", lambda: next(passwords), "nowhere")
+    old = found(request()).headers["Authorization"]
+    assert found.renew(old) is True
+    assert found.renew(old) is True, "and nothing was looked up a second time"
+    assert found(request()).headers["Authorization"] != old
+
+
+def test_a_keyring_that_hangs_is_asked_once(monkeypatch):
+    release, asked = threading.Event(), []
+
+    def hang(*_):
+        asked.append(1)
+        release.wait(10)
+
+    monkeypatch.setattr(credentials, "KEYRING_SECONDS", 0.05)
+    monkeypatch.setitem(sys.modules, "keyring", types.SimpleNamespace(get_password=hang))
+    secrets = Secrets("a", {})
+    assert [secrets.get("password") for _ in range(5)] == [""] * 5
+    release.set()
+    assert len(asked) == 1

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from pacifica_fs.archive import Capabilities
 from pacifica_fs.clock import SystemClock
 from pacifica_fs.errors import NotFound, Unreachable
 from pacifica_fs.model import Container, FileRef, Group, Listing, View
-from pacifica_fs.tree.fresh import Shelf
+from pacifica_fs.tree.shelf import Shelf
 from pacifica_fs.tree.views import ArchiveTree, walk
 
 
@@ -16,6 +17,7 @@ class Toy:
 
     name = kind = "toy"
     identity = "me"
+    capabilities = Capabilities()
     views = (View("transactions"), View("recent", newest=2), View("projects", ("project",)))
 
     def __init__(self, number: int = 3) -> None:
@@ -147,3 +149,71 @@ def test_attributes_of_files():
     assert (file.attributes().size, file.attributes().mtime_ns) == (5, 8)
     assert file.xattrs()["user.pacifica.id"] == b"2-2"
     assert file.xattrs()["user.pacifica.transaction"] == b"2"
+
+
+class Terse(Toy):
+    """As real archives are: a listing has ids and times only."""
+
+    def containers(self, where, limit):
+        found = super().containers(where, limit)
+        return Listing(tuple(Container("toy", one.id, one.mtime_ns) for one in found.entries), found.complete)
+
+
+def test_documents_of_a_terse_listing_say_that_their_size_is_not_known_yet():
+    toy = Terse()
+    folder = walk(tree_of(toy).root(), "transactions")
+    assert [node.known for name, node in folder.entries() if name.endswith(".json")] == [False] * 3
+    assert len(toy.requests) == 1
+    folder.lookup("2.json").attributes()
+    assert [name for name, node in folder.entries() if getattr(node, "known", False)] == ["2.json"]
+    assert len(toy.requests) == 2
+
+
+def test_offline_after_a_restart_a_listing_is_there_whole(tmp_path):
+    """Names that are shown can be looked up, though nobody can be asked."""
+    toy = Terse()
+    walk(tree_of(toy, shelf=Shelf(tmp_path)).root(), "transactions").entries()
+    toy.down = True
+    folder = walk(tree_of(toy, shelf=Shelf(tmp_path)).root(), "transactions")
+    assert names(folder) == ["3", "3.json", "2", "2.json", "1", "1.json"]
+    for name in names(folder):
+        assert folder.lookup(name).ino
+    with pytest.raises(Unreachable):
+        folder.lookup("2.json").render()
+
+
+def test_documents_of_an_archive_on_this_machine_are_not_noted_down(tmp_path):
+    """Thousands of small files on the shelf would cost more than reading the archive again."""
+    toy = Terse()
+    toy.capabilities = Capabilities(local=True)
+    folder = walk(tree_of(toy, shelf=Shelf(tmp_path)).root(), "transactions")
+    for _, node in folder.entries():
+        node.attributes()
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1  # the listing
+
+
+def test_the_readme_of_a_listing_too_long_does_not_claim_that_there_is_one():
+    folder = walk(tree_of(Toy(11)).root(), "transactions")
+    text = folder.lookup("README.txt").render().decode()
+    assert "more than 10" in text and "toy/recent/" in text and "are listed" not in text
+
+
+def test_a_groups_document_and_folder_are_looked_up_directly():
+    folder = walk(tree_of(Toy()).root(), "projects")
+    for name, node in folder.entries():
+        assert folder.lookup(name).ino == node.ino
+    with pytest.raises(NotFound):
+        folder.lookup("p2.json")  # nothing is known of it
+    with pytest.raises(NotFound):
+        folder.lookup("README.txt")
+
+
+def test_an_outage_is_told_to_whom_it_concerns():
+    toy, told = Toy(), []
+    tree = ArchiveTree(toy, 60, 10, SystemClock(), outage=lambda: told.append(1))  # type: ignore[arg-type]
+    walk(tree.root(), "transactions").entries()
+    assert told == []
+    toy.down = True
+    with pytest.raises(Unreachable):
+        walk(tree.root(), "recent").entries()
+    assert told == [1]

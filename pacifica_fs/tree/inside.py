@@ -1,0 +1,104 @@
+"""What is inside one container: folders and files, from one listing, without further requests.
+
+Threading: values, any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import NotFound
+from ..model import FileRef
+from .names import Tree
+from .nodes import DIRECTORY, FILE, Attributes, Node, inode
+from .virtual import Entries
+
+
+class Folders:
+    """The folders of one container as arranged by `tree.names`. Immutable; nodes are made once, when first shown."""
+
+    def __init__(self, archive: str, container: str, arranged: Tree) -> None:
+        self.archive = archive
+        self.container = container
+        self.count = _count(arranged)
+        self.listed: dict[tuple[str, ...], Entries] = {}
+        self._arranged = arranged
+
+    def top(self, mtime_ns: int) -> SubFolder:
+        """The container's own level."""
+        return SubFolder(self, (), self._arranged, mtime_ns)
+
+
+class SubFolder:
+    """A folder inside a container."""
+
+    __slots__ = ("_folders", "_level", "_mtime_ns", "_path", "ino")
+
+    def __init__(self, folders: Folders, path: tuple[str, ...], level: Mapping[str, Any], mtime_ns: int) -> None:
+        self._folders, self._path, self._level, self._mtime_ns = folders, path, level, mtime_ns
+        self.ino = inode(folders.archive, folders.container, "folder", *path)
+
+    def attributes(self) -> Attributes:
+        """A directory's, with the container's time."""
+        return Attributes(DIRECTORY, 0, self._mtime_ns)
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """Archive and container."""
+        return {
+            "user.pacifica.archive": self._folders.archive.encode(),
+            "user.pacifica.transaction": self._folders.container.encode(),
+        }
+
+    def entries(self) -> Entries:
+        """Everything in it, without a request."""
+        listed = self._folders.listed.get(self._path)
+        if listed is None:
+            listed = tuple((name, self._node(name, item)) for name, item in self._level.items())
+            self._folders.listed[self._path] = listed
+        return listed
+
+    def lookup(self, name: str) -> Node:
+        """One entry; NotFound."""
+        item = self._level.get(name)
+        if item is None:
+            raise NotFound(name)
+        return self._node(name, item)
+
+    def _node(self, name: str, item: Any) -> Node:
+        if isinstance(item, FileRef):
+            return ArchiveFile(item)
+        return SubFolder(self._folders, (*self._path, name), item, self._mtime_ns)
+
+
+class ArchiveFile:
+    """A file whose content comes through the content store."""
+
+    __slots__ = ("ino", "ref")
+
+    def __init__(self, ref: FileRef) -> None:
+        self.ref = ref
+        # The same for every path to this file.
+        self.ino = inode(ref.archive, ref.container, "file", ref.id)
+
+    def attributes(self) -> Attributes:
+        """Size and time as the archive lists them."""
+        return Attributes(FILE, self.ref.size, self.ref.mtime_ns)
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """What is known without asking anybody; the state of the content is the mount's to add."""
+        ref = self.ref
+        found = {
+            "user.pacifica.id": ref.id,
+            "user.pacifica.transaction": ref.container,
+            "user.pacifica.archive": ref.archive,
+        }
+        if ref.digest:
+            found["user.pacifica.digest"] = str(ref.digest)
+        if ref.mime_type:
+            found["user.mime_type"] = ref.mime_type
+        return {name: value.encode() for name, value in found.items()}
+
+
+def _count(level: Mapping[str, Any]) -> int:
+    return sum(1 if isinstance(item, FileRef) else 1 + _count(item) for item in level.values())
