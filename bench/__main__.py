@@ -1,4 +1,4 @@
-"""`script/bench main [--quick] [NAME…]`."""
+"""`script/bench SUITE [--quick] [NAME…]`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from . import drop as drop_bench
 from . import main as main_bench
 from .bench import Bench
 from .result import Result, show, write
 
+SUITES = {"drop": drop_bench.MEASUREMENTS, "main": main_bench.MEASUREMENTS}
 RESULTS = Path(__file__).parents[1] / ".cache" / "bench"
+
+
+def _names() -> str:
+    return "; ".join(f"{suite}: {', '.join(names)}" for suite, names in SUITES.items())
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -24,8 +30,8 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="script/bench", description="Measures pacifica-fs beside its peers in one run."
     )
-    parser.add_argument("suite", choices=["main"], help="what to measure")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(main_bench.MEASUREMENTS)}")
+    parser.add_argument("suite", choices=sorted(SUITES), help="what to measure")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {_names()}")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast")
     parser.add_argument("--rounds", type=int, default=None, metavar="N", help="samples of each (5; with --quick 3)")
     parser.add_argument(
@@ -39,23 +45,24 @@ def main() -> int:
     """Measure, show, write. Exit code 1 if a measurement could not be made; slowness is not an error."""
     parser = arguments()
     options = parser.parse_intermixed_args()
-    unknown = [name for name in options.names if name not in main_bench.MEASUREMENTS]
+    measurements = SUITES[options.suite]
+    unknown = [name for name in options.names if name not in measurements]
     if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(main_bench.MEASUREMENTS)}")
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(measurements)}")
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     console = Console(width=None if sys.stdout.isatty() else 200)
     load = os.getloadavg()
     results: list[Result] = []
     failed = []
     rounds = options.rounds or (3 if options.quick else 5)
-    file = options.json or RESULTS / time.strftime("main-%Y%m%d-%H%M%S.json")
+    file = options.json or RESULTS / time.strftime(f"{options.suite}-%Y%m%d-%H%M%S.json")
     with Bench(
         rounds, options.quick, options.folder, say=lambda text: print(text, file=sys.stderr, flush=True)
     ) as bench:
-        for name in options.names or main_bench.MEASUREMENTS:
+        for name in options.names or measurements:
             bench.say(f"measuring {name}")
             try:
-                results += main_bench.MEASUREMENTS[name](bench)
+                results += measurements[name](bench)
             except Exception:  # noqa: BLE001 - the others are measured all the same
                 traceback.print_exc()
                 failed.append(name)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from ..errors import Denied, NotFound, NotPermitted
-from ..tree.nodes import FILE, LINK, Attributes, Handle, inode
+from ..tree.nodes import FILE, Attributes, Handle, inode
 from .bundle import MARK, BeingSent, SpoolBundle
 from .disk import translating
 from .journal import Entry, seconds
@@ -186,7 +186,7 @@ class DropLink(InBundle):
         _, state = self._state()
         if state is None:
             raise NotFound(f"there is no {self._path}")
-        return Attributes(LINK | 0o777, state.st_size, state.st_mtime_ns)
+        return shown(state)
 
     def set_times(self, mtime_ns: int) -> None:
         """Not kept: what the link leads to has its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..tree.nodes import DIRECTORY, FILE, Attributes, inode
+from ..tree.nodes import DIRECTORY, FILE, LINK, Attributes, inode
 
 KEPT = 0o777
 """The mode bits that are kept as the writer wants them; the owner's read and write bits are always on."""
@@ -21,4 +21,6 @@ def shown(state: os.stat_result) -> Attributes:
     mode = state.st_mode
     if stat.S_ISDIR(mode):
         return Attributes(DIRECTORY | (mode & KEPT), 0, state.st_mtime_ns, 2, inode_of(state))
+    if stat.S_ISLNK(mode):
+        return Attributes(LINK | 0o777, state.st_size, state.st_mtime_ns, 1, inode_of(state))
     return Attributes(FILE | (mode & KEPT), state.st_size, state.st_mtime_ns, 1, inode_of(state))

@@ -21,8 +21,6 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
     access = os.O_RDWR if flags & os.O_RDWR else os.O_WRONLY
     with bundle.lock:
         bundle.change(path)
-        if os.path.lexists(real):
-            unshare(bundle, path, site.room)
         made = False
         if flags & os.O_CREAT:
             try:
@@ -36,6 +34,13 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
             fd = disk.open(real, access)
         try:
             state = os.fstat(fd)
+            if state.st_nlink > 1 and stat.S_ISREG(state.st_mode):
+                # It was taken without a copy: what is written here must not reach its other name.
+                unshare(bundle, path, site.room)
+                os.close(fd)
+                fd = -1
+                fd = disk.open(real, access)
+                state = os.fstat(fd)
             if not stat.S_ISREG(state.st_mode):
                 raise NotADirectory(f"{path} is not a file")
             file = bundle.handles.get(state.st_ino)
@@ -51,7 +56,8 @@ def open_file(site: Site, bundle: SpoolBundle, path: str, flags: int, mode: int 
                 with file.lock:
                     file.begin(fd)
         except BaseException:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
             raise
         bundle.handles[state.st_ino] = file
         file.writers += 1

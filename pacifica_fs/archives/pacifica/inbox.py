@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...config import ArchiveSettings
 from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, TooLarge, Unreachable
 from ...model import Bundle, FileRef, Problem, Progress, Ticket
+from ...model import Metadata as Given
 from ...transport.failures import Answer
 from ...transport.http import Http, Timeouts
 from . import entries, jobs, rows, rules
@@ -66,6 +67,15 @@ class PacificaInbox:
         if refusal is not None:
             found.extend(_refusals(refusal, self._who(bundle), fields["project"].strip(), fields["instrument"].strip()))
         return found
+
+    def unknown(self, fields: Mapping[str, str]) -> Sequence[Problem]:
+        """Those of `fields` (a project, an instrument) that the site does not know; it judges rights only with both."""
+        given = {"project": "", "instrument": "-1"} | {name: value.strip() for name, value in fields.items()}
+        if not given["instrument"].lstrip("-").isdecimal():
+            return [Problem(f"instrument '{given['instrument']}' is not the number of one", "use its number")]
+        submitter = self._submitter(Bundle("", self._name, "", (), Given(given)))
+        refused = self._policy.refusal(entries.header(given, submitter)) or ()
+        return _refusals(tuple(name for name in refused if name in fields), "", given["project"], given["instrument"])
 
     def length(self, bundle: Bundle) -> int:
         """See Inbox. Asks policy for the submitter's number, once for each login name."""

@@ -73,6 +73,17 @@ def test_what_policy_says(inbox, bundle, requests_mock, message, words):
         assert expected in problem.what and problem.remedy
 
 
+def test_what_a_folders_name_says_is_known_or_not(inbox, requests_mock):
+    assert inbox.unknown({"project": "51001"}) == []
+    assert [entry["value"] for entry in requests_mock.last_request.json()] == [102, "51001", -1]
+    requests_mock.post(POLICY + "/ingest", **refusal("Invalid values for instrument"))
+    assert inbox.unknown({"project": "51001"}) == []
+    requests_mock.post(POLICY + "/ingest", **refusal("Invalid values for project, instrument"))
+    (problem,) = inbox.unknown({"project": "99"})
+    assert problem.what == "project 99 is not known to the site"
+    assert "number" in inbox.unknown({"instrument": "laser"})[0].what
+
+
 def test_a_login_name_is_resolved_once(inbox, bundle, requests_mock):
     assert inbox.check(bundle(submitter=None)) == inbox.check(bundle(submitter="bkim")) == []
     asked = [request.json() for request in requests_mock.request_history if request.path == "/uploader"]
