@@ -17,6 +17,7 @@ from .sidecar import Reading
 from .states import Event, State
 from .worker import Pauses
 
+DECIDED = frozenset({State.DONE, State.FAILED})
 UNDER_WAY = frozenset({State.SENDING, State.INGESTING, State.UNCONFIRMED})
 
 
@@ -172,12 +173,11 @@ def _weight(bundle: SpoolBundle) -> tuple[int, str]:
 
 
 def _overlap(files: Iterable[Entry], before: Iterable[Journal]) -> str:
-    """The id of an earlier bundle on its way that has one of these files; "" if there is none."""
+    """The id of an earlier bundle that has one of these files and may or may not be in the archive; "" if none has."""
     mine = {(entry.path, entry.digest) for entry in files if entry.role == "data"}
     for journal in before:
-        if journal.state in UNDER_WAY and any(
-            entry.role == "data" and (entry.path, entry.digest) in mine for entry in journal.files
-        ):
+        undecided = journal.state in UNDER_WAY or (journal.ended_before and journal.state not in DECIDED)
+        if undecided and any(entry.role == "data" and (entry.path, entry.digest) in mine for entry in journal.files):
             return journal.id
     return ""
 

@@ -70,7 +70,7 @@ def commit(folder: Path) -> None:
 
 
 def test_thirty_kills(mounted):
-    mount = mounted({"drop": {"quiet": "1h", "quiet_unmarked": "1h"}})
+    mount = mounted({"drop": {"quiet": "1h", "quiet_unmarked": "1h", "confirm_after": "3s"}})
     chance = random.Random(SEED)
     writer = Writer(mount.path / "drop" / "here")
     writer.start()
@@ -93,7 +93,11 @@ def check(mount, writer) -> None:
     while unfinished := [one for one in uploads(mount) if one["state"] != "done"]:
         assert time.monotonic() < deadline, unfinished
         for one in unfinished:
-            if one["state"] in ("held", "open"):
+            if one["state"] == "held" and "unconfirmed" in one["times"]:
+                # Killed between the note that the end goes out and the end: its user decides.
+                request = json.dumps({"do": "retry", "id": one["id"]}).encode()
+                os.setxattr(mount.path / "drop", "user.pacifica.control", request)
+            elif one["state"] in ("held", "open"):
                 # A file that a kill cut off holds its bundle; the writer wrote it again, and says so again.
                 for file, data in writer.wanted[one["name"]].items():
                     put(writer.drop / one["name"] / file, data)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pacifica_fs.drop import requests
-from pacifica_fs.errors import Invalid, NotFound
+from pacifica_fs.errors import Invalid, NotFound, Unreachable
 
 from .conftest import SIDECAR
 
@@ -121,6 +121,28 @@ def test_what_is_just_being_sent_is_waited_for_and_not_sent_twice(rig):
     rig.commit("run")
     rig.until(lambda: rig.drop.uploads()[0].state == "sealed", advance=1)
     go.set()
+    settle(rig, advance=1)
+    assert sent(rig) == ["a", "b"]
+
+
+def test_what_may_have_arrived_is_decided_before_its_files_are_sent_again(rig):
+    """Held because the archive was asked for long and does not have it: a new copy waits for the user's decision."""
+
+    def broken(bundle):
+        raise Unreachable("connection reset")
+
+    rig.site.script["last"] = broken
+    rig.mkdir("run")
+    rig.put("run/a", b"alpha")
+    rig.commit("run")
+    first = rig.until_state("held", advance=60)
+    rig.site.script.clear()
+    rig.put("run/.a", b"alpha")
+    rig.at("run").rename(".a", rig.at("run"), "a")
+    rig.put("run/b", b"beta")
+    rig.commit("run")
+    rig.until(lambda: rig.drop.uploads()[0].state == "sealed", advance=1)
+    rig.drop.retry(first.id)
     settle(rig, advance=1)
     assert sent(rig) == ["a", "b"]
 
