@@ -261,7 +261,7 @@ def test_a_cart_that_breaks_once_is_survived(pacifica_site, mounted, faulty, cli
     data = os.urandom(1_000_000)
     number = client.upload({"a": data})
     stand = Stand(pacifica_site, mounted, faulty, ("policy", "cart"))
-    stand.proxies["cart"].on("GET", "^/", fault, times=1)
+    stand.proxies["cart"].on("GET", "^/.+filename=", fault, times=1)
     path = stand.path / f"emsl/transactions/{number}/a"
     try:
         assert path.read_bytes() == data
@@ -284,7 +284,7 @@ def test_a_cart_that_always_breaks_is_an_error_never_short(pacifica_site, mounte
     stand = Stand(pacifica_site, mounted, faulty, ("policy", "cart"))
     folder = stand.path / f"emsl/transactions/{number}"
     assert (folder / "b").read_bytes() == other
-    stand.proxies["cart"].on("GET", "^/", Corrupt(offset=500_000))
+    stand.proxies["cart"].on("GET", "^/.+filename=", Corrupt(offset=500_000))
     with pytest.raises(OSError) as error:
         (folder / "a").read_bytes()
     assert error.value.errno == 5
@@ -295,7 +295,7 @@ def test_a_cart_that_always_breaks_is_an_error_never_short(pacifica_site, mounte
 def test_a_purged_cart_is_posted_again(pacifica_site, mounted, faulty, client):
     number = client.upload({"a": b"hello" * 1000})
     stand = Stand(pacifica_site, mounted, faulty, ("policy", "cart"))
-    stand.proxies["cart"].on("GET", "^/", Reply(404, b"{}", {"Content-Type": "application/json"}), times=1)
+    stand.proxies["cart"].on("GET", "^/.+filename=", Reply(404, b"{}", {"Content-Type": "application/json"}), times=1)
     assert (stand.path / f"emsl/transactions/{number}/a").read_bytes() == b"hello" * 1000
     assert stand.proxies["cart"].count("POST") == 2
 
@@ -304,10 +304,10 @@ def test_a_stream_that_stalls_blocks_only_its_own_reader(pacifica_site, mounted,
     data, other = os.urandom(1_000_000), os.urandom(1000)
     number = client.upload({"a": data, "b": other})
     stand = Stand(pacifica_site, mounted, faulty, ("policy", "cart"), timeouts={"read": "5s"})
-    stand.proxies["cart"].on("GET", "^/", StallAnswer(after=200_000), times=1)
+    stand.proxies["cart"].on("GET", "^/.+filename=", StallAnswer(after=200_000), times=1)
     folder = stand.path / f"emsl/transactions/{number}"
     with subprocess.Popen(["md5sum", str(folder / "a")], stdout=subprocess.PIPE, text=True) as reader:
-        stand.proxies["cart"].wait(1, "GET", timeout=30)
+        stand.proxies["cart"].wait(1, "GET", "^/.+filename=", timeout=30)
         others_go_on(stand, folder / "b", other)
         assert reader.communicate(timeout=60)[0].split()[0] == hashlib.md5(data).hexdigest()
 
