@@ -35,7 +35,7 @@ def test_a_measurement_that_fails_is_told_and_the_others_are_made(monkeypatch, t
         yield FAST
         raise RuntimeError("no")
 
-    monkeypatch.setattr(command.main_bench, "MEASUREMENTS", {"a": broken, "b": lambda bench: [SLOW]})
+    monkeypatch.setitem(command.SUITES, "main", {"a": broken, "b": lambda bench: [SLOW]})
     monkeypatch.setattr(command.signal, "signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["bench", "main", "--json", str(tmp_path / "r.json"), "--folder", str(tmp_path)])
     assert command.main() == 1
