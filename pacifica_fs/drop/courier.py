@@ -45,7 +45,7 @@ class Courier:
     def __init__(self, lane: Lane, tracker: Tracker, sent: Callable[[], None]) -> None:
         """`sent` is called when there is something new for the tracker."""
         self._lane, self._tracker, self._done = lane, tracker, sent
-        self._sends = Pauses(5.0, 600.0, 2.0)
+        self._sends = Pauses(1.0, 600.0, 2.0)
 
     def step(self) -> float | None:
         """Send one bundle, if it is somebody's turn; when to look again."""

@@ -112,6 +112,8 @@ class Tracker:
             self._moved[journal.id] = lane.clock.monotonic(), progress.task, progress.percent
             self._polls.soon(journal.id)
             self._polls.later(journal.id, lane.clock.monotonic())
+            if journal.problems and not progress.outcome:
+                bundle.note(problems=())  # it was said to be stuck, and is not
         if progress.outcome == "failed":
             message = progress.message or "without a reason"
             problem = Problem(
