@@ -150,5 +150,5 @@ def test_a_server_that_hangs_up_before_the_end_is_an_outage(listener, clock):
     server = threading.Thread(target=serve_one)
     server.start()
     with pytest.raises(Unreachable):
-        upload("http://127.0.0.1:%d" % listener.getsockname()[1], clock)
+        upload(f"http://127.0.0.1:{listener.getsockname()[1]}", clock)
     server.join(10)
