@@ -43,6 +43,20 @@ def inode(*key: str) -> int:
     return (int.from_bytes(digest, "little") & 0x7FFF_FFFF_FFFF_FFFF) | 0x100
 
 
+def file_xattrs(ref: FileRef) -> Mapping[str, bytes]:
+    """What is known of an archive's file without asking anybody; the state of its content is the mount's to add."""
+    found = {
+        "user.pacifica.id": ref.id,
+        "user.pacifica.transaction": ref.container,
+        "user.pacifica.archive": ref.archive,
+    }
+    if ref.digest:
+        found["user.pacifica.digest"] = str(ref.digest)
+    if ref.mime_type:
+        found["user.mime_type"] = ref.mime_type
+    return {name: value.encode() for name, value in found.items()}
+
+
 class Node(Protocol):
     """Anything with a name."""
 
