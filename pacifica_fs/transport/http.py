@@ -23,6 +23,7 @@ from ..errors import BadAnswer, PacificaFSError, Unreachable
 from .credentials import Anonymous, Login
 from .failures import OUTAGE, Answer, Judge, outage, refusal, shown
 from .retry import NEVER, Retry, retry_after
+from .wire import Wire
 
 MIB = 2**20
 POOL = 64
@@ -135,14 +136,18 @@ class Http:
         content_type: str = "application/octet-stream",
         expect: Collection[int] = (200,),
         timeouts: Timeouts | None = None,
+        wire: Wire | None = None,
     ) -> Answer:
-        """POST of a long body, once, never repeated.
+        """POST of a long body, once, never repeated; `wire` sees its connection.
 
         On a connection of its own: a pooled one that the server had closed meanwhile would swallow a short body whole.
         """
         headers = {"Content-Type": content_type}
         options = {"headers": headers, "data": body, "timeouts": timeouts or self.timeouts}
         with self._new_session() as session:
+            if wire is not None:
+                session.mount("http://", wire.adapter())
+                session.mount("https://", wire.adapter())
             response = self._send("POST", path, NEVER, expect, False, options, session)
             with response:
                 return self._whole(response)
