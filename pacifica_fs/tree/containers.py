@@ -19,15 +19,15 @@ from .virtual import Entries, FixedFile
 class ContainersFolder:
     """The containers that match, each a folder with `NAME.json` beside it."""
 
-    __slots__ = ("_answers", "_view", "_where", "ino")
+    __slots__ = ("_answers", "_mtime_ns", "_view", "_where", "ino")
 
-    def __init__(self, answers: Answers, view: View, where: Where) -> None:
-        self._answers, self._view, self._where = answers, view, where
+    def __init__(self, answers: Answers, view: View, where: Where, mtime_ns: int = 0) -> None:
+        self._answers, self._view, self._where, self._mtime_ns = answers, view, where, mtime_ns
         self.ino = inode(answers.archive.name, "containers", view.name, *(part for pair in where for part in pair))
 
     def attributes(self) -> Attributes:
-        """A directory's."""
-        return Attributes(DIRECTORY, 0, 0)
+        """A directory's, with the time of what it is about."""
+        return Attributes(DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """The archive's name."""

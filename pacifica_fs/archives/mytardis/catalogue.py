@@ -48,7 +48,7 @@ class Catalogue:
         return Listing(entries, complete, "" if complete else "Experiments are found by their number, too: cd 12")
 
     def experiment(self, id: str) -> Group:
-        """One experiment; NotFound, also where it is not for us."""
+        """One experiment; NotFound, Denied."""
         row = self._row("experiment", id)
         return rows.group(row, self._making, self._named([row]))
 
@@ -64,7 +64,7 @@ class Catalogue:
         return self._listing(self._client.newest("dataset", limit + 1), limit)
 
     def dataset(self, id: str, experiment: str = "") -> Container:
-        """One data set, if it is one of `experiment`; NotFound, also where it is not for us."""
+        """One data set, if it is one of `experiment`; NotFound, Denied."""
         row = self._row("dataset", id)
         if experiment and experiment not in [id_of(uri) for uri in row.get("experiments") or ()]:
             raise NotFound(f"data set {id} is not one of experiment {experiment}")
@@ -158,7 +158,9 @@ class Catalogue:
         names = self._named(found)
         entries = sorted((self._container(row, names) for row in found), key=lambda each: int(each.id), reverse=True)
         complete = len(entries) <= limit
-        return Listing(tuple(entries[:limit]), complete, "" if complete else "Data sets are found by their number, too.")
+        return Listing(
+            tuple(entries[:limit]), complete, "" if complete else "Data sets are found by their number, too."
+        )
 
     def _container(self, row: Row, names: rows.Names) -> Container:
         made = rows.container(row, self._making, names)
@@ -171,9 +173,9 @@ class Catalogue:
         try:
             return self._client.row(resource, id)
         except Denied as refused:
-            # A record that is not for us is refused as a wrong key is, and the key was right a moment ago.
+            # A record that is not for us is refused as a wrong key is.
             self._client.who()
-            raise NotFound(f"{resource} {id} is not shown to this identity ({refused})") from refused
+            raise Denied(f"{resource} {id} is there, but not for this identity") from refused
 
     def _named(self, found: list[Row]) -> rows.Names:
         """The parameter names that `found` speak of: one request for all that are new."""
@@ -185,4 +187,3 @@ class Catalogue:
             for row in fetched:
                 self._names[str(row.get("id"))] = row
             return {id: self._names[id] for id in wanted if id in self._names}
-

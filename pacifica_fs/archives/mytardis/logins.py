@@ -114,7 +114,7 @@ class Token(AuthBase):
 
 
 class Session(AuthBase):
-    """Signs in as the web page does, for servers whose download providers know sessions only. `forget` signs in anew."""
+    """Signs in as the web page does, for servers whose download providers know sessions only."""
 
     cert: tuple[str, str] | str | None = None
 

@@ -29,12 +29,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[archives.NAME]` with `kind = "mytardis"`.
 
     `login` says how requests are signed (default: by what is given: `token`, else `username` with its API key, else as
-    the public). `timezone` is the server's TIME_ZONE, which its times are in without saying so. `names` are plain, or as
-    the site's SFTP view quotes them. `unverified` files are hidden or listed. `recall` says when a file on tape may be
-    fetched. `ranges`: whether parts of a file can be asked for; `auto` finds out. `whole_dataset`: up to how many files a
-    data set is listed at once. `providers` are those of other protocols, `provider_roots` the folders of this machine
-    that `file` may read. `mytardisclient = true` (or a file) takes address, username and key from that program's
-    configuration.
+    the public). `timezone` is the server's TIME_ZONE, which its times are in without saying so. `names` are plain, or
+    as the site's SFTP view quotes them. `unverified` files are hidden or listed. `recall` says when a file on tape may
+    be fetched. `ranges`: whether parts of a file can be asked for; `auto` finds out. `whole_dataset`: up to how many
+    files a data set is listed at once. `providers` are those of other protocols, `provider_roots` the folders of this
+    machine that `file` may read. `mytardisclient = true` (or a file) takes address, username and key from that
+    program's configuration.
     """
 
     url: str = ""

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from email.header import Header
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -163,8 +164,8 @@ class _Base(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def send_bytes(self, data: bytes, kind: str, ranges: bool) -> None:
-        """Content; piece by piece, and in parts where `ranges`."""
+    def send_bytes(self, data: bytes, kind: str, ranges: bool, claimed: int | None = None, name: str = "") -> None:
+        """Content; piece by piece, and in parts where `ranges`. `claimed` is the record's size, whatever there is."""
         start, end = 0, len(data)
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "") if ranges else None
         if asked:
@@ -175,7 +176,12 @@ class _Base(BaseHTTPRequestHandler):
                 return
         self.send_response(206 if asked else 200)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(end - start))
+        self.send_header("Content-Length", str(end - start if claimed is None else claimed))
+        self.close_connection = self.close_connection or claimed not in (None, len(data))
+        if name:
+            # Unescaped; what is not ASCII makes the whole header another encoding's.
+            shown = f'attachment; filename="{name}"'
+            self.send_header("Content-Disposition", shown if shown.isascii() else Header(shown, "utf-8").encode())
         if ranges:
             self.send_header("Accept-Ranges", "bytes")
             self.send_header("ETag", f'"{len(data):x}"')
@@ -370,7 +376,8 @@ class _Handler(_Base):
         elif tardis.nginx and file.box == "lab-disk":
             self.send_bytes(file.content, "application/force-download", True)
         else:
-            self.send_bytes(file.content, file.mimetype, False)
+            size = len(file.data) if file.size is None else file.size
+            self.send_bytes(file.content, file.mimetype, False, size, file.filename)
 
     def _gone(self) -> None:
         if self.tardis.nginx:
