@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -115,6 +115,8 @@ class Archive(Protocol):
     def files(self, container: str) -> Sequence[FileRef]:
         """All files of a container, in one request where the archive can. NotFound as `container`.
 
+        Also what the server makes of it (exports): files of `size` UNKNOWN, which `open` gives from the start only.
+
         Files do not change; a repeated call may raise an outage but does not give other content.
         """
 
@@ -135,6 +137,24 @@ class Archive(Protocol):
 
     def close(self) -> None:
         """Give back connections; further calls may fail."""
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """What an archive may have besides: entries by their names, without the listing of their folder.
+
+    Optional; without it a name is looked up in its folder's listing, and, where that is not complete, as a container's
+    id. It is asked first in views that are `unlisted`, and in others for what an incomplete listing does not show.
+    `name` is what a user typed: a label or id made safe by `tree.names`, or anything else, such as a name of which only
+    a trailing id is right: what is found is shown under that name. NotFound is final, except for a name with a `~`,
+    which is then looked up in the listing. No request for what cannot be a name here (`.git`).
+    """
+
+    def find_group(self, dimension: str, where: Where, name: str) -> Group:
+        """The value of `dimension` called `name`, among containers that match `where`. NotFound."""
+
+    def find_container(self, where: Where, name: str) -> Container:
+        """The container called `name`, if it matches `where`; `info` may be empty. NotFound."""
 
 
 class Inbox(Protocol):

@@ -82,6 +82,8 @@ class App:
                 self._shelf,
                 max(16, WAITING // len(self.archives)),
                 partial(self.watch.suspect, name),
+                places.cache / "reading",
+                settings[name].read_wait,
             )
             for name, archive in self.archives.items()
         }

@@ -126,6 +126,12 @@ class Fresh(Generic[R, T]):
             answer = self._answers.get(key)
             return answer.value if answer else None
 
+    def current(self, key: Key) -> T | None:
+        """The answer in memory if it is still believed, else None. Never waits."""
+        with self._lock:
+            answer = self._believed(key)
+            return answer.value if answer else None
+
     def forget(self) -> None:
         """Every answer is asked for anew; old ones still serve while the archive is out of reach.
 

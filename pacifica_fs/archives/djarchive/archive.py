@@ -33,10 +33,10 @@ CONFIRMED = 2.0
 
 
 class DJArchive:
-    """Implements `archive.Archive`: containers are `DATASET/REVISION`."""
+    """Implements `archive.Archive` and `archive.Finder`: containers are `DATASET/REVISION`."""
 
     kind = "djarchive"
-    views = (View("", (DATASET,), purpose="revisions of each dataset"),)
+    views = (View("", (DATASET,), purpose="revisions of each dataset", unlisted=True),)
 
     def __init__(
         self, name: str, bucket: Bucket, identity: str, chosen: Chosen, clock: Clock, log: logging.Logger
@@ -79,6 +79,16 @@ class DJArchive:
         entries = [container for container in found if container is not None]
         entries.sort(key=lambda one: (one.mtime_ns, one.id), reverse=True)
         return Listing(tuple(entries[:limit]), len(entries) <= limit)
+
+    def find_group(self, dimension: str, where: Where, name: str) -> Group:
+        """A dataset: whether there is anything below its prefix."""
+        if dimension != DATASET or where or not self._revisions(name):
+            raise NotFound(f"{self.name}: there is no {dimension} {name!r}")
+        return Group(name)
+
+    def find_container(self, where: Where, name: str) -> Container:
+        """A revision, from a HEAD of its manifest."""
+        return self.container(f"{where.get(DATASET, '')}/{name}")
 
     def container(self, id: str) -> Container:
         """One revision, from a HEAD of its manifest."""
@@ -160,9 +170,9 @@ class DJArchive:
         except NotFound:
             if not self._chosen.incomplete or next(self._bucket.objects(_key(id, "")), None) is None:
                 return None
-            return Container(self.name, id, 0, {**info, "complete": False})
+            return Container(self.name, id, 0, {**info, "complete": False}, revision)
         more = {"complete": True, "manifest": {"bytes": about.size, "etag": about.etag}}
-        return Container(self.name, id, about.mtime_ns, {**info, **more})
+        return Container(self.name, id, about.mtime_ns, {**info, **more}, revision)
 
     def _check(self, id: str) -> None:
         dataset, _, revision = id.partition("/")

@@ -61,6 +61,7 @@ class SeaweedFS:
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.http = f"http://{LOOPBACK}:{ports['s3']}"
         self.https = f"https://{LOOPBACK}:{ports['s3.https']}"
+        self._sockets = [port for name, port in ports.items() if name.endswith(".grpc")]
         flags: dict[str, object] = {
             name.replace(".", ".port.") if "." in name else f"{name}.port": port for name, port in ports.items()
         }
@@ -103,6 +104,9 @@ class SeaweedFS:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
+        for port in self._sockets:  # it has no flag for these
+            for socket in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                socket.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self._guard.forget_folder(self.folder)
 
