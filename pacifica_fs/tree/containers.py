@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ..errors import NotFound
 from ..model import Container, View
 from .answers import Answers, Shown, Where
+from .deep import DeepFolder
 from .documents import JSON, README, described, document_name, json_text, readme
 from .inside import SubFolder
 from .nodes import DIRECTORY, FILE, Attributes, Node, inode
@@ -154,7 +155,10 @@ class ContainerFolder:
         """One of them; NotFound."""
         return self._content().lookup(name)
 
-    def _content(self) -> SubFolder:
+    def _content(self) -> SubFolder | DeepFolder:
+        container = self._container
+        if self._answers.is_deep(container.id):
+            return DeepFolder(self._answers, container.id, (), [()], container.mtime_ns)
         return self._answers.folders(self._container.id).top(self._container.mtime_ns)
 
 

@@ -17,13 +17,13 @@ from ...errors import BadAnswer, Denied, NotFound
 from ...model import Container, FileRef, Group, Listing
 from . import naming, rows
 from .client import Client, Row, id_of
+from .directories import Directories
 from .options import Options
 from .rows import Making
 
 NAMES_KEPT = 20_000
 COUNTED = 50_000
 COUNTS_FOR = 600.0
-SEVERAL_PATHS = 50  # spellings of one directory that are asked for
 
 
 class Catalogue:
@@ -36,6 +36,7 @@ class Catalogue:
         self._limit = limit
         self._lock = threading.Lock()
         self._names: LRUCache[str, Row] = LRUCache(NAMES_KEPT)
+        self._directories = Directories(client, clock)
         # How many files a data set has, and its time, so that a listing need not ask for them again.
         self._sizes: TTLCache[str, tuple[int, int]] = TTLCache(COUNTED, COUNTS_FOR, clock.monotonic)
 
@@ -77,64 +78,25 @@ class Catalogue:
         return naming.distinct(self._shown(found))
 
     def folder(self, dataset: str, path: tuple[str, ...]) -> Inside | None:
-        """One directory of a data set; None where all of it is better listed at once. NotFound.
-
-        `directory` is a text that each file repeats: the same place may be spelt in several ways, or be null.
-        """
+        """One directory of a data set; None where all of it is better listed at once. NotFound."""
         count, time = self._size(dataset)
         if count <= self._options.whole_dataset:
             return None
-        strays = self._strays(dataset, time)
-        spellings, below, nulls = self._spellings(dataset, path)
+        place = self._directories.place(dataset, path)
         found: dict[str, FileRef] = {}
-        for spelling in spellings:
+        # No directory of the site's shows a slash at the end of a value; to ask for what is not there costs little.
+        ended = [f"{spelling}/" for spelling in place.spellings if spelling]
+        for spelling in dict.fromkeys([*place.spellings, *ended]):
             for row in self._client.rows("dataset_file", dataset__id=dataset, directory=spelling):
                 found[str(row.get("id"))] = self._file(row, dataset, time)
-        missing = [id for id in nulls if id not in found]
-        for row in self._client.some("dataset_file", missing):
+        # No filter matches a directory that is null.
+        for row in self._client.some("dataset_file", [id for id in place.ids if id not in found]):
             found[str(row.get("id"))] = self._file(row, dataset, time)
-        for file in strays:
-            if file.parts[:-1] == path:
-                found[file.id] = file
-            elif file.parts[: len(path)] == path:
-                below[file.parts[: len(path) + 1]] = None
-        if not found and not below and path:
+        for row in place.rows:
+            found[str(row.get("id"))] = self._file(row, dataset, time)
+        if not found and not place.below and path:
             raise NotFound("/".join(path))
-        return Inside(tuple(below), tuple(naming.distinct(self._shown(found.values()), below)))
-
-    def _spellings(
-        self, dataset: str, path: tuple[str, ...]
-    ) -> tuple[list[str], dict[tuple[str, ...], None], list[str]]:
-        """The `directory` values of one place, the folders below it, and the ids of its files as the nodes give them.
-
-        Only the top's files may have a null directory; elsewhere ids are not needed.
-        """
-        asked: dict[str, None] = dict.fromkeys(["/".join(path)])
-        below: dict[tuple[str, ...], None] = {}
-        ids: list[str] = []
-        todo = list(asked)
-        while todo:
-            spelling = todo.pop()
-            for node in self._client.nodes(dataset, spelling):
-                if "path" not in node:
-                    if not path and "id" in node:
-                        ids.append(str(node["id"]))
-                    continue
-                raw = str(node["path"])
-                place = naming.folders(raw)
-                if place == path:
-                    # A stray slash: a folder without a name, in which are files of this one.
-                    if raw not in asked and len(asked) < SEVERAL_PATHS:
-                        asked[raw] = None
-                        todo.append(raw)
-                elif place[: len(path)] == path and node.get("name") != "..":
-                    below[place[: len(path) + 1]] = None
-        return list(asked), below, ids
-
-    def _strays(self, dataset: str, time: int) -> list[FileRef]:
-        """Files whose directory begins with a slash: no folder of the site's shows them."""
-        found = self._client.rows("dataset_file", dataset__id=dataset, directory__startswith="/")
-        return [self._file(row, dataset, time) for row in found if str(row.get("directory") or "").startswith("/")]
+        return Inside(place.below, tuple(naming.distinct(self._shown(found.values()), place.below)))
 
     def _file(self, row: Row, dataset: str, time: int) -> FileRef:
         if id_of(row.get("dataset")) not in ("", dataset):

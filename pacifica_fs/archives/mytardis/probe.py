@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...clock import Clock
-from ...errors import PacificaFSError, Unreachable
+from ...errors import Denied, PacificaFSError
 from ...model import Health
 from .client import Client
 from .tape import Tape
@@ -14,13 +14,10 @@ def probe(client: Client, tape: Tape, clock: Clock) -> Health:
     begun = clock.monotonic()
     try:
         tape.note(client.apps())
+        latency = clock.monotonic() - begun
+        identity = client.who()
+    except Denied as refused:
+        return Health(True, error=str(refused), services={"api": "ok", "login": str(refused)})
     except PacificaFSError as error:
         return Health(False, error=str(error), services={"api": str(error)})
-    latency = clock.monotonic() - begun
-    try:
-        identity = client.who()
-    except Unreachable as error:
-        return Health(False, latency=latency, error=str(error), services={"api": str(error)})
-    except PacificaFSError as error:
-        return Health(True, "", latency, str(error), {"api": "ok", "login": str(error)})
     return Health(True, identity, latency, "", {"api": "ok"})

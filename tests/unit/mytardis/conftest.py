@@ -26,10 +26,9 @@ def tardis(stack):
 def archive(stack, tmp_path):
     """archive(server, "bob", names="sftp") → the archive as it is for this user."""
 
-    def make(server, username="alice", environ=None, listing_limit=10_000, **options):
-        table = server.table(
-            username, listing_limit=listing_limit, timeouts={"connect": "2s", "read": "10s"}, **options
-        )
+    def make(server, who="alice", environ=None, listing_limit=10_000, **options):
+        common = {"listing_limit": listing_limit, "timeouts": {"connect": "2s", "read": "10s"}}
+        table = server.table(who, **common) | options
         settings = parse({"archives": {"tardis": table}}, ("config.toml",)).archives[0]
         effects = Effects(SystemClock(), tmp_path / "state", tmp_path / "cache", environ=environ or {})
         made = build(settings, effects).archive
