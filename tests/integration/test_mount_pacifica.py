@@ -347,8 +347,10 @@ def test_ingest_down_before_sending(stand):
 
 def test_cut_before_the_end_is_sent_again_once(stand):
     stand.proxies["ingest"].on("POST", "/upload", CutRequest(after=150_000), times=1)
+    # More than the kernel keeps for the proxy: the end cannot have left this machine when the connection breaks.
     stand.dropped("run1", {"a": os.urandom(1_000_000)})
     stand.done("run1", 120)
+    assert stand.mount.status("run1")["attempts"] == 2
     assert stand.proxies["ingest"].count("POST", "/upload") == 2
     assert len(stand.with_bundle_key("run1")) == 1
 
@@ -380,10 +382,7 @@ def test_too_large_for_the_site_is_explained(stand):
     refusal = b"The entity sent with the request exceeds the maximum allowed bytes."
     stand.proxies["ingest"].on("POST", "/upload", Reply(413, refusal, {"Content-Type": "text/plain"}))
     stand.dropped("run1", {"a": b"x" * 100_000})
-    with pytest.raises(AssertionError):
-        stand.mount.wait_state("run1", "done", 10)
-    status = stand.mount.status("run1")
-    assert status["state"] in ("held", "failed"), status
+    status = stand.mount.wait_state("run1", "held", 30)
     assert "limit" in json.dumps(status["problems"]), status["problems"]
 
 

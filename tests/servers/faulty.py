@@ -26,6 +26,9 @@ import msgspec
 from .faults import Corrupt, CutAnswer, CutRequest, Delay, Fault, LoseAnswer, Replace, Reply, Rule, Stall, StallAnswer
 
 CHUNK = 1 << 16
+WINDOW = 1 << 17
+"""What a client has sent and the proxy has not read is at most about twice as many bytes, whatever the machine's
+defaults: a client cannot take for sent what a fault does not let through."""
 _HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "upgrade", "expect"})
 
 
@@ -130,6 +133,7 @@ class FaultyProxy:
                 return
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
             listener.bind(("127.0.0.1", self._port))
             listener.listen(128)
             self._port = listener.getsockname()[1]

@@ -11,6 +11,7 @@ from ...model import Bundle, FileRef, Problem, Progress, Ticket
 from ...model import Metadata as Given
 from ...transport.failures import Answer
 from ...transport.http import Http, Timeouts
+from ...transport.wire import HungUp, Wire
 from . import entries, jobs, rows, rules
 from .catalogue import Catalogue
 from .metadata import Metadata
@@ -86,15 +87,17 @@ class PacificaInbox:
         # The site would store `..` and two files of one path as they are: such names never leave this machine.
         for problem in rules.files(bundle.files):
             raise Invalid(f"{problem.path}: {problem.what}; {problem.remedy}")
-        body = self._body(bundle, sent, last)
+        wire = Wire(SEND_SECONDS)
+        body = self._body(bundle, sent, last, wire.settle)
         size = len(body)
         # A cheap question first (no job has this number): a password that is no longer right must not show at the end.
         self._ingest.request("GET", "/get_state", params={"job_id": -1}, expect=(200, 404, 500))
         timeouts = Timeouts(connect=SEND_SECONDS, read=SPOOL_SECONDS + size / SPOOL_RATE)
         try:
-            answer = self._ingest.upload("/upload", body, expect=(200, 400, 404, 405, 411, 413), timeouts=timeouts)
+            expect = (200, 400, 404, 405, 411, 413)
+            answer = self._ingest.upload("/upload", body, expect=expect, timeouts=timeouts, wire=wire)
         except BaseException as error:
-            if body.failure is not None and body.failure is not error and not isinstance(body.failure, GeneratorExit):
+            if body.failure not in (None, error) and not isinstance(body.failure, GeneratorExit | HungUp):
                 raise body.failure from None
             raise
         if answer.status != 200:
@@ -145,8 +148,9 @@ class PacificaInbox:
         bundle: Bundle,
         sent: Callable[[int], None] = lambda _: None,
         last: Callable[[], None] = lambda: None,
+        settle: Callable[[Callable[[], None]], None] = lambda meanwhile: None,
     ) -> TarBody:
-        return TarBody(bundle.files, entries.document(bundle, self._submitter(bundle)), sent, last)
+        return TarBody(bundle.files, entries.document(bundle, self._submitter(bundle)), sent, last, settle)
 
     def _who(self, bundle: Bundle) -> str:
         return bundle.metadata.fields.get("submitter", "").strip() or self._login
