@@ -180,6 +180,17 @@ class Recalls(Protocol):
         """Ask for a file to be brought back from tape; what to tell the user. Returns before it is there."""
 
 
+@runtime_checkable
+class Versioned(Protocol):
+    """What an archive may have besides: a cheap way to see that listings are as they were. Optional.
+
+    It is asked every few seconds while somebody looks at the archive, in place of whole listings.
+    """
+
+    def version(self) -> str:
+        """Equal texts: no listing has changed between the calls. One small request, or a few."""
+
+
 class Inbox(Protocol):
     """Where an archive takes uploads."""
 
