@@ -92,6 +92,7 @@ class Stat(msgspec.Struct, frozen=True, gc=False):
     nlink: int
     size: int
     mtime_ns: int
+    chunk: int = 4096
 
 
 class Open:
@@ -183,7 +184,7 @@ class Operations:
 
     def _stat(self, shown: Attributes, ino: int, size: int) -> Stat:
         mode = self._modes.get(shown.mode, shown.mode)
-        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
+        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born, shown.chunk)
 
     def listed(self, node: Node) -> tuple[Stat, bool]:
         """What a listing shows of an entry, for which no server is asked; False if `stat` would show more, or why not.

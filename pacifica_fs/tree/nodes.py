@@ -22,7 +22,8 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What `stat` shows. `mode` has the type bits; permission bits are the mount's business for archive nodes (0).
 
     Folders have one link, which tells `find` that the number of subfolders is not in it. A time of 0 is unknown.
-    `ino` is the node's own `ino` where looking found it by the way, else 0.
+    `ino` is the node's own `ino` where looking found it by the way, else 0. `chunk` is how many bytes at once suit it
+    (`st_blksize`), for programs that ask.
     """
 
     mode: int
@@ -30,6 +31,7 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     mtime_ns: int = 0
     nlink: int = 1
     ino: int = 0
+    chunk: int = 4096
 
 
 DIRECTORY = stat.S_IFDIR
