@@ -30,7 +30,7 @@ class ArchiveContract(Kind):
 
     @pytest.fixture
     def refs(self, archive, sample):
-        return {path_of(ref): ref for ref in archive.files(sample)}
+        return {path_of(ref): ref for ref in self.listing(archive, sample)}
 
     # what it says of itself
 
@@ -132,7 +132,7 @@ class ArchiveContract(Kind):
             assert ref.parts == tuple(path.split("/"))
 
     def test_ids_of_files_are_unique(self, archive, publish, refs):
-        other = archive.files(publish({"hello.txt": b"another container"}))
+        other = self.listing(archive, publish({"hello.txt": b"another container"}))
         ids = [ref.id for ref in [*refs.values(), *other]]
         assert all(ids) and len(set(ids)) == len(ids)
 
@@ -145,6 +145,8 @@ class ArchiveContract(Kind):
                 assert hasher.hexdigest() == ref.digest.value
 
     def test_times_are_those_of_the_files(self, refs):
+        if not self.time_step_ns:
+            pytest.skip("this archive keeps no times")
         assert {ref.mtime_ns // self.time_step_ns for ref in refs.values()} == {MTIME_NS // self.time_step_ns}
 
     def test_files_do_not_change(self, archive, sample):
@@ -152,20 +154,20 @@ class ArchiveContract(Kind):
 
     def test_an_empty_container(self, archive, publish):
         empty = publish({})
-        assert list(archive.files(empty)) == []
+        assert self.listing(archive, empty) == []
         assert archive.container(empty).id == empty
         assert empty in [entry.id for entry in archive.containers({}, 10_000).entries]
 
     def test_strange_names(self, archive, publish):
         files = {path: path.encode() for path in self.strange_paths}
-        refs = {path_of(ref): ref for ref in archive.files(publish(files))}
+        refs = {path_of(ref): ref for ref in self.listing(archive, publish(files))}
         assert set(refs) == set(files)
         for path, ref in itertools.islice(refs.items(), 4):
             assert read(archive, [ref]) == [path.encode()]
 
     def test_many_files(self, archive, publish):
         files = {f"scan{n % 10}/{n:05d}.dat": b"%d" % n for n in range(self.many)}
-        refs = archive.files(publish(files))
+        refs = self.listing(archive, publish(files))
         assert {path_of(ref): ref.size for ref in refs} == {path: len(data) for path, data in files.items()}
         assert read(archive, [refs[-1]]) == [files[path_of(refs[-1])]]
 
@@ -246,7 +248,7 @@ class ArchiveContract(Kind):
             same_or_unreachable(lambda: archive.containers({}, 100), listing)
             same_or_unreachable(lambda: archive.container(sample), container)
             same_or_unreachable(lambda: list(archive.files(sample)), files)
-            for id in (self.unknown_container, "1234567"):
+            for id in (self.unknown_container, self.also_unknown):
                 with pytest.raises(Unreachable):
                     archive.container(id)
                 with pytest.raises(Unreachable):
@@ -277,7 +279,7 @@ class ArchiveContract(Kind):
             with pytest.raises(Unreachable):
                 archive.container(self.unknown_container)
         assert archive.containers({}, 100) == listing
-        assert list(archive.files(sample)) == list(refs.values())
+        assert self.listing(archive, sample) == list(refs.values())
         assert read(archive, [refs["large.bin"]]) == [LARGE]
         assert archive.probe().reachable
         with pytest.raises(NotFound):
