@@ -157,6 +157,17 @@ class Finder(Protocol):
         """The container called `name`, if it matches `where`; `info` may be empty. NotFound."""
 
 
+@runtime_checkable
+class Versioned(Protocol):
+    """What an archive may have besides: a cheap way to see that listings are as they were. Optional.
+
+    It is asked every few seconds while somebody looks at the archive, in place of whole listings.
+    """
+
+    def version(self) -> str:
+        """Equal texts: no listing has changed between the calls. One small request, or a few."""
+
+
 class Inbox(Protocol):
     """Where an archive takes uploads."""
 

@@ -105,7 +105,10 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):
-    """Entries, and whether they are all: `remark` says to a user why not and where to look instead."""
+    """Entries, and whether they are all: `remark` says to a user why not and where to look instead.
+
+    A listing of groups may be complete and have a remark, on what it is complete of; it is shown as a README.txt.
+    """
 
     entries: tuple[T, ...]
     complete: bool = True

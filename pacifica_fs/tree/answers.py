@@ -10,6 +10,7 @@ from ..archive import Archive, Finder
 from ..clock import Clock
 from ..errors import NotFound, Unreachable
 from ..model import Container, FileRef, Group, Listing, View
+from .changes import Changes
 from .crowd import Crowd
 from .documents import JSON, README
 from .fresh import Fresh
@@ -67,6 +68,7 @@ class Answers:
         place = Crowd(clock, crowd)
         name = archive.name + "\0" + archive.identity
         self._listed: Mapping[str, Container] = {}
+        self.changes = Changes(archive, ttl, clock)
         self._listings: Fresh[Listing[Container], Shown[Container]] = Fresh(
             ttl,
             clock,
@@ -78,6 +80,7 @@ class Answers:
             outage=outage,
             name=f"{name}\0containers",
             type=Listing[Container],
+            steady=self.changes.steady,
         )
         self._groups: Fresh[Listing[Group], Shown[Group]] = Fresh(
             ttl,
@@ -146,6 +149,7 @@ class Answers:
 
     def listing(self, view: View, where: Where) -> Shown[Container]:
         """The containers of one folder."""
+        self.changes.used()
         limit = view.newest or self.limit
         return self._listings.get((str(limit), *_flat(where)), lambda: self.archive.containers(dict(where), limit))
 
@@ -155,6 +159,7 @@ class Answers:
 
     def groups(self, dimension: str, where: Where) -> Shown[Group]:
         """The values of one dimension."""
+        self.changes.used()
         return self._groups.get((dimension, *_flat(where)), lambda: self.archive.groups(dimension, dict(where)))
 
     def grouped(self, dimension: str, where: Where) -> Shown[Group] | None:

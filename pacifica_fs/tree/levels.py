@@ -41,7 +41,8 @@ class LevelFolder:
         shown = self._shown()
         if not shown.listing.complete:
             return [(README, self._readme(shown))]
-        entries: list[tuple[str, Node]] = []
+        # A complete listing may have something to say, too.
+        entries: list[tuple[str, Node]] = [(README, self._readme(shown))] if shown.listing.remark else []
         for name, group in shown.named.items():
             entries.append((name, self._below(group.id)))
             if group.info:
@@ -52,7 +53,7 @@ class LevelFolder:
         """One value's folder or document, or the README in place of too many; NotFound."""
         if name == README:
             shown = self._shown()
-            if not shown.listing.complete:
+            if not shown.listing.complete or shown.listing.remark:
                 return self._readme(shown)
         if name.endswith(JSON):
             try:
@@ -85,8 +86,8 @@ class LevelFolder:
         return self._answers.groups(self._dimension, self._where)
 
     def _readme(self, shown: Shown[Group]) -> FixedFile:
-        words = "There are too many here for one listing."
-        if self._answers.finder is not None:
+        words = "" if shown.listing.complete else "There are too many here for one listing."
+        if words and self._answers.finder is not None:
             words += " Each can be opened by its name all the same."
         return readme(self.ino, words, shown.listing.remark)
 

@@ -20,6 +20,7 @@ from .containers import ContainersFolder
 from .documents import README, readme
 from .levels import LevelFolder, level
 from .nodes import DIRECTORY, Attributes, Node, inode
+from .search import SearchFolder
 from .shelf import Shelf
 from .virtual import Entries, ListedFolder
 
@@ -59,9 +60,21 @@ class ArchiveTree:
         """Ask for every listing anew at the next look (something changed)."""
         self._answers.forget()
 
+    def follow(self) -> bool:
+        """Ask whether the archive has changed, and forget every listing if it has; asks nobody while nobody looks.
+
+        Called every few seconds. False: this archive cannot be asked that, ever. Raises what the archive raises.
+        """
+        changed = self._answers.changes.seen()
+        if changed:
+            self._answers.forget()
+        return changed is not None
+
     def _top(self, view: View) -> Node:
         if view.missing:
             return _missing(self._answers.archive.name, view)
+        if view.terms:
+            return SearchFolder(self._answers, view)
         return level(self._answers, view, _given(view))
 
 
