@@ -119,4 +119,5 @@ def _ods_cell(value: object) -> str:
         kind, attribute = "float", f' office:value="{value}"'
     elif isinstance(value, datetime.date):
         kind, attribute = "date", f' office:date-value="{value.isoformat()}"'
-    return f'<table:table-cell office:value-type="{kind}"{attribute}><text:p>{escape(str(value))}</text:p></table:table-cell>'
+    opened = f'<table:table-cell office:value-type="{kind}"{attribute}>'
+    return f"{opened}<text:p>{escape(str(value))}</text:p></table:table-cell>"
