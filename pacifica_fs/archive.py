@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -74,6 +74,13 @@ class Data(msgspec.Struct, frozen=True):
 Arrival = Waiting | Data
 
 
+class Inside(msgspec.Struct, frozen=True):
+    """One folder of a container: the raw paths of the folders in it, and its files; all `parts` are from the top."""
+
+    folders: tuple[tuple[str, ...], ...]
+    files: tuple[FileRef, ...]
+
+
 class Archive(Protocol):
     """A place that keeps data sets, as containers of immutable files."""
 
@@ -115,6 +122,8 @@ class Archive(Protocol):
     def files(self, container: str) -> Sequence[FileRef]:
         """All files of a container, in one request where the archive can. NotFound as `container`.
 
+        Also what the server makes of it (exports): files of `size` UNKNOWN, which `open` gives from the start only.
+
         Files do not change; a repeated call may raise an outage but does not give other content.
         """
 
@@ -135,6 +144,51 @@ class Archive(Protocol):
 
     def close(self) -> None:
         """Give back connections; further calls may fail."""
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """What an archive may have besides: entries by their names, without the listing of their folder.
+
+    Optional; without it a name is looked up in its folder's listing, and, where that is not complete, as a container's
+    id. It is asked first in views that are `unlisted`, and in others for what an incomplete listing does not show.
+    `name` is what a user typed: a label or id made safe by `tree.names`, or anything else, such as a name of which only
+    a trailing id is right: what is found is shown under that name. NotFound is final, except for a name with a `~`,
+    which is then looked up in the listing. No request for what cannot be a name here (`.git`).
+    """
+
+    def find_group(self, dimension: str, where: Where, name: str) -> Group:
+        """The value of `dimension` called `name`, among containers that match `where`. NotFound."""
+
+    def find_container(self, where: Where, name: str) -> Container:
+        """The container called `name`, if it matches `where`; `info` may be empty. NotFound."""
+
+
+@runtime_checkable
+class Folded(Protocol):
+    """What an archive may have besides: large containers one folder at a time, where `files` would take minutes."""
+
+    def folder(self, container: str, path: tuple[str, ...]) -> Inside | None:
+        """The folder at the raw `path`; None where `files` is the better way to this container. NotFound."""
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
+
+    def recall(self, file: FileRef) -> str:
+        """Ask for a file to be brought back from tape; what to tell the user. Returns before it is there."""
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """What an archive may have besides: a cheap way to see that listings are as they were. Optional.
+
+    It is asked every few seconds while somebody looks at the archive, in place of whole listings.
+    """
+
+    def version(self) -> str:
+        """Equal texts: no listing has changed between the calls. One small request, or a few."""
 
 
 class Inbox(Protocol):

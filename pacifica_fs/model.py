@@ -17,6 +17,9 @@ import msgspec
 
 T = TypeVar("T")
 
+UNKNOWN = -1
+"""The `size` of a file that nobody knows before it was read."""
+
 STRONG = frozenset({"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s"})
 
 
@@ -57,7 +60,10 @@ class FileRef(msgspec.Struct, frozen=True, gc=False):
 
     `parts` are the raw components of its path below the container, as the server says them: they may hold
     slashes, be `..` or be too long. `tree.names` makes them safe; nothing else may use them as a path.
-    `validator` (an ETag) pins the content where there is no digest.
+    `validator` (an ETag) pins the content where there is no digest. `size` may be UNKNOWN, for what the server makes
+    when it is asked (an export): such a file is shown with size 0, and is read through a spool of its own at each
+    open, neither kept nor verified. `extra` is what else a kind knows of the file, by words of its own (`md5`,
+    `version`): shown as `user.pacifica.WORD`, and handed back to it in `open`.
     """
 
     archive: str
@@ -69,28 +75,42 @@ class FileRef(msgspec.Struct, frozen=True, gc=False):
     digest: Digest | None = None
     validator: str | None = None
     mime_type: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 class Container(msgspec.Struct, frozen=True):
-    """What an archive lists as one unit. `info` is what `ID.json` shows; listings may leave it empty."""
+    """What an archive lists as one unit. `info` is what `ID.json` shows; listings may leave it empty.
+
+    `label` is the name of its folder, as the server says it (`tree.names` makes it safe); empty: its id. The id is
+    unique in the archive, the label need not be: equal ones of one folder are shown as `LABEL~ID`. Containers with
+    labels are looked up through their listing, or by `archive.Finder` where the view is `unlisted`.
+    """
 
     archive: str
     id: str
     mtime_ns: int = 0
     info: Mapping[str, Any] = {}
+    label: str = ""
 
 
 class Group(msgspec.Struct, frozen=True):
-    """One value of a dimension by which containers are grouped: a project, a user, a day."""
+    """One value of a dimension by which containers are grouped: a project, a user, a day.
+
+    `id` is the value in a `where`; `label` is the folder's name, as of a Container; `info`, where there is some, is
+    shown as a JSON document beside the folder.
+    """
 
     id: str
-    title: str = ""
+    label: str = ""
     mtime_ns: int = 0
     info: Mapping[str, Any] = {}
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):
-    """Entries, and whether they are all: `remark` says to a user why not and where to look instead."""
+    """Entries, and whether they are all: `remark` says to a user why not and where to look instead.
+
+    A listing of groups may be complete and have a remark, on what it is complete of; it is shown as a README.txt.
+    """
 
     entries: tuple[T, ...]
     complete: bool = True
@@ -100,15 +120,25 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 class View(msgspec.Struct, frozen=True):
     """One way to containers: the folder `name`, then a folder level for each dimension, then containers.
 
-    `View("projects", ("project",))` is `projects/1234a/67`. `newest` limits to that many containers.
-    An empty `name` puts the levels directly into the archive's folder. `unlisted` says that any id that exists can be
-    looked up although a listing may be incomplete.
+    `View("projects", ("project",))` is `projects/1234a/67`. `newest` limits to that many containers. `where` is a
+    condition that all of its containers match (`{"released": "yes"}`). An empty `name` puts the levels directly into
+    the archive's folder, beside the named views.
+
+    `unlisted`: a name is looked up by itself (`archive.Finder`) instead of in its folder's listing, for archives
+    where listings are long and a look-up is cheap. `missing`: why this view cannot be had as configured, and what to
+    do; its folder then holds a README.txt that says so. `terms` makes it a search folder: a name such as
+    `project=1234a,after=2020-05-01` is looked up there as `containers({"project": "1234a", "after": …})`; it maps each
+    dimension that `containers` takes, in any combination, to a few words about its values.
     """
 
     name: str
     dimensions: tuple[str, ...] = ()
     newest: int = 0
     purpose: str = ""
+    where: Mapping[str, str] = {}
+    unlisted: bool = False
+    missing: str = ""
+    terms: Mapping[str, str] = {}
 
 
 class Metadata(msgspec.Struct, frozen=True):

@@ -59,7 +59,7 @@ class Checker:
         due = []
         for bundle in lane.bundles(State.HELD):
             if bundle.journal.outage:
-                at = self._outages.due(bundle.journal.id)
+                at = max(self._outages.due(bundle.journal.id), bundle.retry_at)
                 if at > lane.clock.monotonic():
                     due.append(at)
                     continue

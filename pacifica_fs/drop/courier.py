@@ -43,9 +43,9 @@ class Courier:
     """One bundle at a time to one archive."""
 
     def __init__(self, lane: Lane, tracker: Tracker, sent: Callable[[], None]) -> None:
-        """`sent` is called when there is something new for the tracker."""
+        """`sent` is called when there is something new for the tracker, or for the checker."""
         self._lane, self._tracker, self._done = lane, tracker, sent
-        self._sends = Pauses(5.0, 600.0, 2.0)
+        self._sends = Pauses(1.0, 600.0, 2.0)
 
     def step(self) -> float | None:
         """Send one bundle, if it is somebody's turn; when to look again."""
@@ -77,6 +77,7 @@ class Courier:
                 ids = lane.inbox.find(value)
             except PacificaFSError as error:
                 problem = Problem(f"{lane.settings.name} could not be asked: {error}", "It is tried again by itself.")
+                self._later(bundle)
                 with bundle.lock:
                     bundle.transition(Event.REFUSED, problems=(problem,), outage=True)
                 return
@@ -118,7 +119,7 @@ class Courier:
             )
 
     def _not_sent(self, bundle: SpoolBundle, error: Exception, length: int) -> None:
-        now = self._lane.clock
+        now = stamp(self._lane.clock.now())
         if isinstance(error, TooLarge):
             self._lane.refusals.refused(self._lane.settings.name, length)
             problem = Problem(f"{self._lane.settings.name} refuses it: {error}", "Put the files into several folders.")
@@ -127,16 +128,19 @@ class Courier:
             problem = Problem(
                 f"the connection broke after everything was sent ({error})", "The archive is asked whether it has it."
             )
-            bundle.transition(Event.LOST, problems=(problem,), unconfirmed_since=stamp(now.now()))
+            bundle.transition(Event.LOST, problems=(problem,), unconfirmed_since=now)
         elif isinstance(error, TRANSIENT) or not isinstance(error, PacificaFSError):
-            self._sends.later(bundle.journal.id, now.monotonic())
-            bundle.retry_at = self._sends.due(bundle.journal.id)
+            self._later(bundle)
             problem = Problem(f"the upload broke: {error}", "Nothing was ingested; it is sent again by itself.")
             bundle.transition(Event.BROKEN, problems=(problem,))
         else:
             problem = Problem(f"{self._lane.settings.name} refuses the upload: {error}", "See to it, then retry.")
             bundle.transition(Event.REFUSED, problems=(problem,), outage=False, end_sent="", ended_before=False)
         bundle.sent, bundle.percent = 0, 0.0
+
+    def _later(self, bundle: SpoolBundle) -> None:
+        self._sends.later(bundle.journal.id, self._lane.clock.monotonic())
+        bundle.retry_at = self._sends.due(bundle.journal.id)
 
 
 def resumed(bundle: SpoolBundle, now: float) -> None:

@@ -6,6 +6,7 @@ an effect and is done directly. Descriptors and paths are those of the operating
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -23,6 +24,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FICLONE = 0x40049409
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE
+_HASHING = 2
+"""Threads that hash what was written."""
 _ERRORS: dict[int, type[errors.PacificaFSError]] = {
     errno.ENOENT: errors.NotFound,
     errno.EEXIST: errors.Exists,
@@ -64,10 +68,13 @@ class Disk:
 
     def __init__(self) -> None:
         self.together = Together()
+        self.behind = Together(_HASHING)
+        self._sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)  # glibc's and musl's
 
     def close(self) -> None:
-        """End the threads of `together`."""
+        """End the threads of `together` and `behind`."""
         self.together.close()
+        self.behind.close()
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         """A descriptor; never through a symbolic link."""
@@ -87,6 +94,12 @@ class Disk:
     def fsync(self, fd: int) -> None:
         """Data and attributes are durable when it returns."""
         os.fsync(fd)
+
+    def begin_writing(self, fd: int, offset: int, size: int) -> None:
+        """Have the kernel begin to write these bytes to the disk; nothing is promised by that."""
+        if self._sync_file_range is not None:
+            long = ctypes.c_int64
+            self._sync_file_range(ctypes.c_int(fd), long(offset), long(size), ctypes.c_uint(_WRITE))
 
     def sync_directory(self, path: str) -> None:
         """The names in `path` are durable when it returns."""

@@ -247,12 +247,16 @@ class Drop:
             if number == SENDER and self._herald:
                 self._herald.wake()
 
+        def sent() -> None:
+            wake(TRACKER)
+            wake(CHECKER)  # what broke is checked and sent again
+
         tracker = Tracker(lane, self._adopt, lambda size: room.take(-size), self._ingested, lambda: wake(SENDER))
         self._lanes[name], self._trackers[name] = lane, tracker
         self._workers[name] = (
             Worker(f"drop {name}: seal", Clerk(lane, lambda: wake(CHECKER)).step),
             Worker(f"drop {name}: check", Checker(lane, lambda: wake(SENDER)).step),
-            Worker(f"drop {name}: send", Courier(lane, tracker, lambda: wake(TRACKER)).step),
+            Worker(f"drop {name}: send", Courier(lane, tracker, sent).step),
             Worker(f"drop {name}: follow", tracker.step),
         )
 

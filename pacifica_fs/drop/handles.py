@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from ..errors import Denied, PacificaFSError
-from ..model import Digest
 from ..tree.nodes import Attributes
 from .bundle import MARK, SpoolBundle
 from .disk import translating
 from .look import shown
 from .room import Room
-
-if TYPE_CHECKING:
-    import hashlib
+from .trail import Trail
 
 
 class OpenFile:
@@ -39,8 +35,7 @@ class OpenFile:
         self.touched = marked
         self.broken: OSError | None = None
         self.algorithm = algorithm
-        self._hasher: hashlib._Hash | None = Digest(algorithm, "").hasher() if size == 0 else None
-        self._hashed = 0
+        self.trail = Trail(bundle.disk, algorithm) if size == 0 else None
 
     def begin(self, fd: int) -> None:
         """The first change since the last close; with the lock held."""
@@ -53,21 +48,20 @@ class OpenFile:
             disk.fsync(fd)
         self.dirty = self.touched = True
 
-    def hash(self, data: memoryview, offset: int) -> None:
-        """Take `data` into the digest as long as the file is written in order."""
-        if self._hasher is not None:
-            if offset == self._hashed:
-                self._hasher.update(data)
-                self._hashed += len(data)
-            else:
-                self._hasher = None
+    def hash(self, fd: int, data: memoryview, offset: int) -> None:
+        """Take `data`, which was just written, into the digest as long as the file is written in order."""
+        if self.trail is not None:
+            self.trail.took(fd, data, offset)
+            if self.trail.broken:
+                self.cut(-1)
 
     def cut(self, size: int) -> None:
         """The size was set."""
-        if size == 0:
-            self._hasher, self._hashed = Digest(self.algorithm, "").hasher(), 0
-        elif size != self._hashed:
-            self._hasher = None
+        if self.trail is not None and size != self.trail.written:
+            self.trail.close()
+            self.trail = None
+        if size == 0 and self.trail is None:
+            self.trail = Trail(self.bundle.disk, self.algorithm)
 
     def sync(self, fd: int) -> None:
         """Data and name durable, the mark stays; with the lock held."""
@@ -95,11 +89,15 @@ class OpenFile:
         self.dirty = False
 
     def remember(self, fd: int) -> None:
-        """Keep the digest of a closed file."""
-        state = os.fstat(fd)
-        if self._hasher is not None and self._hashed == state.st_size and not self.dirty:
-            digest = Digest(self.algorithm, self._hasher.copy().hexdigest())
-            self.bundle.digests[self.ino] = (state.st_size, state.st_mtime_ns, digest)
+        """Keep the digest of a closed file; may take as long as hashing what its writer was ahead. Without the lock."""
+        trail = self.trail
+        digest = trail.digest(self.size) if trail is not None and not self.dirty else None
+        if digest is None:
+            return
+        with self.lock:
+            state = os.fstat(fd)  # as late as possible: some programs set the time after they closed the file
+            if trail is not None and trail is self.trail and not self.dirty and trail.written == state.st_size:
+                self.bundle.digests[self.ino] = (state.st_size, state.st_mtime_ns, digest)
 
     def _keep(self, fd: int) -> None:
         """Data and name durable."""
@@ -174,7 +172,7 @@ class FileHandle:
                 self._room.take(min(0, file.size - end))
                 file.cut(-1)
                 raise
-            file.hash(data, offset)
+            file.hash(self._fd, data, offset)
         file.bundle.touch(file.path)
         return len(data)
 
@@ -215,13 +213,13 @@ class FileHandle:
         file = self._file
         bundle = file.bundle
         try:
-            with file.lock:
-                try:
+            try:
+                with file.lock:
                     file.finish(self._fd)
-                    file.remember(self._fd)
-                except (OSError, PacificaFSError):
-                    # The program was told by flush; the mark stays, and holds the bundle.
-                    pass
+                file.remember(self._fd)
+            except (OSError, PacificaFSError):
+                # The program was told by flush; the mark stays, and holds the bundle.
+                pass
             bundle = self._leave()
         finally:
             os.close(self._fd)
@@ -241,4 +239,6 @@ class FileHandle:
                 file.writers -= 1
                 if file.writers == 0 and bundle.handles.get(file.ino) is file:
                     del bundle.handles[file.ino]
+                    if file.trail is not None:
+                        file.trail.close()
                 return bundle

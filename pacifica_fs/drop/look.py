@@ -7,6 +7,8 @@ import stat
 
 from ..tree.nodes import DIRECTORY, FILE, LINK, Attributes, inode
 
+CHUNK = 1 << 20
+"""Bytes that a program should write at once (`st_blksize`): as many as one request takes, which NFS says, too."""
 KEPT = 0o777
 """The mode bits that are kept as the writer wants them; the owner's read and write bits are always on."""
 
@@ -23,4 +25,4 @@ def shown(state: os.stat_result) -> Attributes:
         return Attributes(DIRECTORY | (mode & KEPT), 0, state.st_mtime_ns, 2, inode_of(state))
     if stat.S_ISLNK(mode):
         return Attributes(LINK | 0o777, state.st_size, state.st_mtime_ns, 1, inode_of(state))
-    return Attributes(FILE | (mode & KEPT), state.st_size, state.st_mtime_ns, 1, inode_of(state))
+    return Attributes(FILE | (mode & KEPT), state.st_size, state.st_mtime_ns, 1, inode_of(state), CHUNK)

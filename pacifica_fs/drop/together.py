@@ -1,4 +1,7 @@
-"""Two waits for the disk at once: two fsyncs that run together share one commit of the file system's journal."""
+"""Threads that help those that serve the mount: with two waits for the disk at once, and with what can be done later.
+
+Two fsyncs that run together share one commit of the file system's journal.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,15 @@ class _Task:
 
 
 class Together:
-    """Runs two things at once, the second in a helper's thread. Threading: any thread, several calls at once.
+    """Runs two things at once, the second in a helper's thread, or one thing later.
+
+    Threading: any thread, several calls at once.
 
     (A `ThreadPoolExecutor` costs four times the processor time, which shows in a copy of many small files.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, helpers: int = HELPERS) -> None:
+        self._most = helpers
         self._lock = threading.Lock()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._helpers: list[threading.Thread] = []
@@ -37,15 +43,7 @@ class Together:
     def __call__(self, first: Callable[[], None], second: Callable[[], None]) -> None:
         """Returns when both are done; raises what one of them raised (of two errors the first's)."""
         task = _Task(second)
-        with self._lock:
-            alone = self._closed
-            if not alone:
-                if len(self._helpers) < HELPERS:
-                    helper = threading.Thread(target=self._help, name=f"disk {len(self._helpers)}", daemon=True)
-                    helper.start()
-                    self._helpers.append(helper)
-                self._tasks.put(task)
-        if alone:
+        if not self._given(task):
             first()
             second()
             return
@@ -55,6 +53,21 @@ class Together:
             task.done.acquire()
         if task.error is not None:
             raise task.error
+
+    def later(self, work: Callable[[], None]) -> bool:
+        """Have a helper do it, in its turn; False if there are none any more. `work` raises nothing."""
+        return self._given(_Task(work))
+
+    def _given(self, task: _Task) -> bool:
+        with self._lock:
+            if self._closed:
+                return False
+            if len(self._helpers) < self._most:
+                helper = threading.Thread(target=self._help, name=f"disk {len(self._helpers)}", daemon=True)
+                helper.start()
+                self._helpers.append(helper)
+            self._tasks.put(task)
+            return True
 
     def close(self) -> None:
         """End the helpers, waiting a moment for what they do; later calls do one thing after the other."""

@@ -42,8 +42,8 @@ class Tracker:
     ) -> None:
         self._lane, self._adopt, self._freed = lane, adopt, freed
         self._ingested, self._said = ingested, moved
-        self._polls = Pauses(0.05, 10.0, 1.25)
-        self._finds = Pauses(2.0, 600.0, 1.6)
+        self._polls = Pauses(0.04, 10.0, 1.1)
+        self._finds = Pauses(0.5, 600.0, 1.6)
         self._moved: dict[str, tuple[float, str, float]] = {}
         self._pairs: dict[str, list[tuple[Entry, FileRef]]] = {}
 
@@ -112,6 +112,8 @@ class Tracker:
             self._moved[journal.id] = lane.clock.monotonic(), progress.task, progress.percent
             self._polls.soon(journal.id)
             self._polls.later(journal.id, lane.clock.monotonic())
+            if journal.problems and not progress.outcome:
+                bundle.note(problems=())  # it was said to be stuck, and is not
         if progress.outcome == "failed":
             message = progress.message or "without a reason"
             problem = Problem(

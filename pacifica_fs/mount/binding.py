@@ -103,7 +103,7 @@ class StatLayout:
         """One `struct stat` into a writable buffer."""
         time = divmod(stat.mtime_ns, 1_000_000_000)
         size = stat.size
-        scalars = (stat.ino, stat.mode, stat.nlink, *self._owner, size, (size + BLOCK - 1) // BLOCK, 4096)
+        scalars = (stat.ino, stat.mode, stat.nlink, *self._owner, size, (size + BLOCK - 1) // BLOCK, stat.chunk)
         self._struct.pack_into(buffer, offset, *self._arrange(scalars + time + time + time))
 
 

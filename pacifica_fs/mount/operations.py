@@ -92,6 +92,7 @@ class Stat(msgspec.Struct, frozen=True, gc=False):
     nlink: int
     size: int
     mtime_ns: int
+    chunk: int = 4096
 
 
 class Open:
@@ -183,7 +184,7 @@ class Operations:
 
     def _stat(self, shown: Attributes, ino: int, size: int) -> Stat:
         mode = self._modes.get(shown.mode, shown.mode)
-        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born)
+        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born, shown.chunk)
 
     def listed(self, node: Node) -> tuple[Stat, bool]:
         """What a listing shows of an entry, for which no server is asked; False if `stat` would show more, or why not.
@@ -229,7 +230,8 @@ class Operations:
             raise IsADirectory(path)
         opener = getattr(node, "open", None)
         if opener is not None:
-            return self._add(Open(node, handle=opener(flags), direct=_writes_only(flags)))
+            handle = opener(flags)
+            return self._add(Open(node, handle=handle, direct=_direct(handle, flags)))
         if flags & CHANGES:
             raise ReadOnly(path)
         ref = getattr(node, "ref", None)
@@ -291,7 +293,7 @@ class Operations:
         """Make and open a file in a writable folder."""
         folder, name = self._place(path)
         node, handle = folder.create(name, flags, mode)
-        return self._add(Open(node, handle=handle, direct=_writes_only(flags)))
+        return self._add(Open(node, handle=handle, direct=_direct(handle, flags)))
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a folder in a writable one."""
@@ -458,12 +460,12 @@ class Operations:
         return number
 
 
-def _writes_only(flags: int) -> bool:
-    """Whether a handle has no use for the page cache: it neither reads nor can be mapped.
+def _direct(handle: Handle, flags: int) -> bool:
+    """Whether a handle has no use for the page cache: it says so, or it neither reads nor can be mapped.
 
     Without the cache, bytes are copied once less, and the kernel does not ask for `security.capability` at each write.
     """
-    return flags & os.O_ACCMODE == os.O_WRONLY
+    return flags & os.O_ACCMODE == os.O_WRONLY or getattr(handle, "direct", False)
 
 
 def _lookup(node: Any, name: str) -> Node:

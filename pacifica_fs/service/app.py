@@ -28,6 +28,7 @@ from ..tree import views
 from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
 from . import metrics, status
+from .follow import Follow
 from .health import Watch
 from .log import Tail
 from .notify import Notifier
@@ -82,9 +83,12 @@ class App:
                 self._shelf,
                 max(16, WAITING // len(self.archives)),
                 partial(self.watch.suspect, name),
+                places.cache / "reading",
+                settings[name].read_wait,
             )
             for name, archive in self.archives.items()
         }
+        self._follow = Follow({name: tree.follow for name, tree in self.trees.items()})
         self.drop = Drop(
             places.state / "spool",
             config.drop,
@@ -168,10 +172,12 @@ class App:
         self.content.start()
         self.drop.start()
         self.watch.start()
+        self._follow.start()
 
     def _stop(self) -> None:
         self._notifier.stopping()
         self.watch.stop()
+        self._follow.stop()
         self.content.close()
         self.drop.stop()
 

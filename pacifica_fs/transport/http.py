@@ -23,9 +23,11 @@ from ..errors import BadAnswer, PacificaFSError, Unreachable
 from .credentials import Anonymous, Login
 from .failures import OUTAGE, Answer, Judge, outage, refusal, shown
 from .retry import NEVER, Retry, retry_after
+from .wire import Wire
 
 MIB = 2**20
 POOL = 64
+REDIRECTS = 5
 Params = Mapping[str, str | int]
 _FAILURES = (requests.exceptions.RequestException, HTTPError, OSError)
 
@@ -50,9 +52,10 @@ class Body(Protocol):
 class Http:
     """A server at `base`; paths of the methods are relative to it.
 
-    Redirects are followed for GET and HEAD only. Bodies of answers that are not streamed have at most `limit` bytes.
-    `judge` may know better what an unexpected answer of this server means. Proxies of the environment are used, but not
-    for loopback addresses.
+    Redirects are followed for GET and HEAD only, at most five. The identity stays with `base`: neither another server
+    that one leads to gets to see it, nor one whose absolute address is given as a path. Bodies of answers that are not
+    streamed have at most `limit` bytes. `judge` may know better what an unexpected answer of this server means. Proxies
+    of the environment are used, but not for loopback addresses.
     """
 
     def __init__(
@@ -115,12 +118,13 @@ class Http:
         path: str,
         *,
         params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
         expect: Collection[int] = (200,),
         absent: bool = False,
         timeouts: Timeouts | None = None,
     ) -> Stream:
         """GET whose body is read piece by piece; a context manager."""
-        headers = {"Accept-Encoding": "identity"}
+        headers = {"Accept-Encoding": "identity", **(headers or {})}
         options = {"params": params, "headers": headers, "timeouts": timeouts or self.timeouts}
         return Stream(self._send("GET", path, self._retry, expect, absent, options))
 
@@ -132,14 +136,18 @@ class Http:
         content_type: str = "application/octet-stream",
         expect: Collection[int] = (200,),
         timeouts: Timeouts | None = None,
+        wire: Wire | None = None,
     ) -> Answer:
-        """POST of a long body, once, never repeated.
+        """POST of a long body, once, never repeated; `wire` sees its connection.
 
         On a connection of its own: a pooled one that the server had closed meanwhile would swallow a short body whole.
         """
         headers = {"Content-Type": content_type}
         options = {"headers": headers, "data": body, "timeouts": timeouts or self.timeouts}
         with self._new_session() as session:
+            if wire is not None:
+                session.mount("http://", wire.adapter())
+                session.mount("https://", wire.adapter())
             response = self._send("POST", path, NEVER, expect, False, options, session)
             with response:
                 return self._whole(response)
@@ -148,8 +156,8 @@ class Http:
         """Give back the connections."""
         self._session.close()
 
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
+    def _new_session(self) -> _Session:
+        session = _Session(self.base)
         adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL, max_retries=0)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
@@ -157,6 +165,7 @@ class Http:
         session.trust_env = not _is_loopback(self.base)
         session.cert = self._login.cert
         session.auth = self._login.auth
+        session.max_redirects = REDIRECTS
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
@@ -168,7 +177,7 @@ class Http:
         expect: Collection[int],
         absent: bool,
         options: dict[str, Any],
-        session: requests.Session | None = None,
+        session: _Session | None = None,
     ) -> requests.Response:
         begun = self._clock.monotonic()
         tried, renewed = 0, False
@@ -198,7 +207,7 @@ class Http:
                 raise error
             self._clock.sleep(pause)
 
-    def _once(self, session: requests.Session, method: str, path: str, options: dict[str, Any]) -> requests.Response:
+    def _once(self, session: _Session, method: str, path: str, options: dict[str, Any]) -> requests.Response:
         options = dict(options)
         timeouts: Timeouts = options.pop("timeouts")
         url = path if "://" in path else f"{self.base}/{path.lstrip('/')}"
@@ -208,6 +217,7 @@ class Http:
                 url,
                 stream=True,
                 timeout=(timeouts.connect, timeouts.read),
+                auth=None if session.belongs(url) else Anonymous().auth,
                 verify=self._verify,  # said for each request, or the environment's bundle would win
                 allow_redirects=method in ("GET", "HEAD"),
                 **options,
@@ -277,6 +287,25 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Session(requests.Session):
+    """Signs requests to its base's server only; the library would also look into netrc for whoever is led to."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = base
+
+    def belongs(self, url: str) -> bool:
+        """Whether `url` is at the base's server (or its own https)."""
+        return not self.should_strip_auth(self._base, url)  # type: ignore[no-untyped-call]
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Called for each redirect."""
+        url = prepared_request.url or ""
+        prepared_request.headers.pop("Authorization", None)
+        if self.belongs(url) and self.belongs(response.request.url or ""):
+            prepared_request.prepare_auth(self.auth, url)
 
 
 def _is_loopback(url: str) -> bool:

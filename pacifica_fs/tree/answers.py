@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..archive import Archive
+from ..archive import Archive, Finder, Folded, Inside
 from ..clock import Clock
-from ..errors import Unreachable
+from ..errors import NotFound, Unreachable
 from ..model import Container, FileRef, Group, Listing, View
+from .changes import Changes
 from .crowd import Crowd
+from .deep import Level, level_of
+from .documents import JSON, README
 from .fresh import Fresh
 from .inside import Folders
-from .names import arrange, safe_entries
+from .names import arrange, safe_entries, safe_name
 from .shelf import Shelf
+from .spooled import Spooling
 
 Named = TypeVar("Named", Container, Group)
 Where = tuple[tuple[str, str], ...]
-README = "README.txt"
 FILES_KEPT = 400_000
 CONTAINERS_KEPT = 50_000
 LISTED_KEPT = 200_000
@@ -29,7 +33,9 @@ class Shown(Generic[Named]):
     def __init__(self, listing: Listing[Named]) -> None:
         self.listing: Listing[Named] = listing
         by_id: dict[str, Named] = {item.id: item for item in listing.entries}
-        names = safe_entries(((id, "") for id in by_id), (README,))
+        # `67.json` is the document about 67, so what is called like that itself gets another name.
+        pairs: list[tuple[str, str]] = [(item.id, item.label) for item in by_id.values()]
+        names = safe_entries(pairs, (README, *(safe_name(label) for _, label in pairs if label.endswith(JSON))))
         self.named: Mapping[str, Named] = {name: by_id[id] for name, id in names.items()}
 
     @property
@@ -53,12 +59,18 @@ class Answers:
         shelf: Shelf | None = None,
         crowd: int = 64,
         outage: Callable[[], None] = lambda: None,
+        spool: Path | None = None,
+        wait: float = 600.0,
     ) -> None:
         self.archive = archive
+        self.finder = archive if isinstance(archive, Finder) else None
         self.limit = limit
+        self.spooling = spooling = Spooling(archive, clock, spool, wait)
+        self._folded = archive if isinstance(archive, Folded) else None
         place = Crowd(clock, crowd)
         name = archive.name + "\0" + archive.identity
         self._listed: Mapping[str, Container] = {}
+        self.changes = Changes(archive, ttl, clock)
         self._listings: Fresh[Listing[Container], Shown[Container]] = Fresh(
             ttl,
             clock,
@@ -70,6 +82,7 @@ class Answers:
             outage=outage,
             name=f"{name}\0containers",
             type=Listing[Container],
+            steady=self.changes.steady,
         )
         self._groups: Fresh[Listing[Group], Shown[Group]] = Fresh(
             ttl,
@@ -95,11 +108,33 @@ class Answers:
             name=f"{name}\0container",
             type=Container,
         )
+        self._found: Fresh[Container, Container] = Fresh(
+            ttl,
+            clock,
+            lambda _, container: container,
+            capacity=CONTAINERS_KEPT,
+            shelf=shelf,
+            crowd=place,
+            outage=outage,
+            name=f"{name}\0found",
+            type=Container,
+        )
+        self._found_groups: Fresh[Group, Group] = Fresh(
+            ttl,
+            clock,
+            lambda _, group: group,
+            capacity=CONTAINERS_KEPT,
+            shelf=shelf,
+            crowd=place,
+            outage=outage,
+            name=f"{name}\0group",
+            type=Group,
+        )
         # A container's files do not change, so they are believed for longer than listings.
         self._folders: Fresh[Sequence[FileRef], Folders] = Fresh(
             10 * ttl,
             clock,
-            lambda key, files: Folders(archive.name, key[0], arrange(files)),
+            lambda key, files: Folders(archive.name, key[0], arrange(files), spooling),
             capacity=FILES_KEPT,
             weight=lambda folders: folders.count + 1,
             shelf=shelf,
@@ -108,29 +143,71 @@ class Answers:
             name=f"{name}\0files",
             type=tuple[FileRef, ...],
         )
+        # Nothing in it: the container is not listed folder by folder.
+        self._levels: Fresh[tuple[Inside, ...], tuple[Level, ...]] = Fresh(
+            10 * ttl,
+            clock,
+            lambda key, insides: tuple(level_of(inside, key[1:]) for inside in insides),
+            capacity=FILES_KEPT,
+            weight=lambda levels: 1 + sum(map(len, levels)),
+            shelf=shelf,
+            crowd=place,
+            outage=outage,
+            name=f"{name}\0level",
+            type=tuple[Inside, ...],
+        )
 
     def forget(self) -> None:
         """Ask for every listing anew at the next look (something changed)."""
-        for table in (self._listings, self._groups, self._containers):
+        for table in (self._listings, self._groups, self._containers, self._found, self._found_groups):
             table.forget()
 
     def listing(self, view: View, where: Where) -> Shown[Container]:
         """The containers of one folder."""
+        self.changes.used()
         limit = view.newest or self.limit
-        key = (str(limit), *(part for pair in where for part in pair))
-        return self._listings.get(key, lambda: self.archive.containers(dict(where), limit))
+        return self._listings.get((str(limit), *_flat(where)), lambda: self.archive.containers(dict(where), limit))
+
+    def listed(self, view: View, where: Where) -> Shown[Container] | None:
+        """The same if it is in memory and believed; never waits."""
+        return self._listings.current((str(view.newest or self.limit), *_flat(where)))
 
     def groups(self, dimension: str, where: Where) -> Shown[Group]:
         """The values of one dimension."""
-        key = (dimension, *(part for pair in where for part in pair))
-        return self._groups.get(key, lambda: self.archive.groups(dimension, dict(where)))
+        self.changes.used()
+        return self._groups.get((dimension, *_flat(where)), lambda: self.archive.groups(dimension, dict(where)))
+
+    def grouped(self, dimension: str, where: Where) -> Shown[Group] | None:
+        """The same if it is in memory and believed; never waits."""
+        return self._groups.current((dimension, *_flat(where)))
+
+    def find_group(self, dimension: str, where: Where, name: str) -> Group:
+        """The value of that name, of an archive that has a `finder`; NotFound."""
+        finder = self.finder
+        if finder is None:
+            raise NotFound(name)
+        key = (dimension, *_flat(where), name)
+        return self._found_groups.get(key, lambda: finder.find_group(dimension, dict(where), name))
 
     def container(self, id: str) -> Container:
         """One container, with what is known about it; NotFound."""
         return self._containers.get((id,), lambda: self.archive.container(id))
 
-    def find(self, id: str) -> Container:
-        """One container, perhaps without `info`; asks the archive only if no listing has shown it. NotFound."""
+    def find(self, where: Where, name: str, unlisted: bool = False) -> Container:
+        """A container that no listing of its folder shows, perhaps without `info`; NotFound.
+
+        By its name where the archive has a `finder`, in folders with conditions or views that are `unlisted`; else by
+        its id, for which the archive is asked only if no listing at all has shown it.
+        """
+        finder = self.finder
+        if finder is not None and (where or unlisted):
+            return self.seen(self._found.get((*_flat(where), name), lambda: finder.find_container(dict(where), name)))
+        found = self._by_id(name)
+        if safe_name(found.id) != name:
+            raise NotFound(name)
+        return found
+
+    def _by_id(self, id: str) -> Container:
         listed = self._listed.get(id)
         if listed is not None:
             return self.seen(listed)
@@ -149,6 +226,24 @@ class Answers:
         """A container's files as folders; NotFound."""
         return self._folders.get((container,), lambda: tuple(self.archive.files(container)))
 
+    def is_deep(self, container: str) -> bool:
+        """Whether its folders are listed one by one; NotFound."""
+        return self._folded is not None and bool(self._inside(self._folded, container, ()))
+
+    def level(self, container: str, path: tuple[str, ...]) -> Level:
+        """One folder of such a container; NotFound."""
+        found = self._inside(self._folded, container, path) if self._folded is not None else ()
+        if not found:
+            raise NotFound("/".join(path))
+        return found[0]
+
+    def _inside(self, folded: Folded, container: str, path: tuple[str, ...]) -> tuple[Level, ...]:
+        def load() -> tuple[Inside, ...]:
+            inside = folded.folder(container, path)
+            return () if inside is None else (inside,)
+
+        return self._levels.get((container, *path), load)
+
     def _seen_files(self, id: str, outage: Unreachable) -> None:
         """Offline, a container whose files were seen before exists; raises `outage` for any other."""
 
@@ -163,3 +258,7 @@ class Answers:
         # An assignment of a whole value, so that readers need no lock.
         self._listed = {**self._listed, **found} if len(self._listed) < CONTAINERS_KEPT else found
         return shown
+
+
+def _flat(where: Where) -> tuple[str, ...]:
+    return tuple(part for pair in where for part in pair)

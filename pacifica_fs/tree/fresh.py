@@ -26,20 +26,27 @@ T = TypeVar("T")
 Key = tuple[str, ...]
 
 GRUDGE = 2.0
+RENEWED = 10
 QUIET = 60.0  # seconds between two words in the log about one outage
 _OUTAGES = (Unreachable, BadAnswer, WaitTimeout)
 log = logging.getLogger(__name__)
 
 
 class _Answer(Generic[T]):
-    """A value, or the outage that stands in its place, and until when it is believed (monotonic seconds)."""
+    """A value, or the outage that stands in its place, and until when it is believed (monotonic seconds).
 
-    __slots__ = ("error", "until", "value", "weight")
+    `last` is until when it may be believed at most, without being asked for again.
+    """
 
-    def __init__(self, value: T | None, error: PacificaFSError | None, until: float, weight: int) -> None:
+    __slots__ = ("error", "last", "until", "value", "weight")
+
+    def __init__(
+        self, value: T | None, error: PacificaFSError | None, until: float, weight: int, last: float = 0.0
+    ) -> None:
         self.value = value
         self.error = error
         self.until = until
+        self.last = last
         self.weight = weight
 
 
@@ -60,7 +67,8 @@ class Fresh(Generic[R, T]):
     `make(key, raw)` turns what was loaded into what is kept and given out; what stands on the shelf is the raw answer,
     of `type`. `weight` says how much of `capacity` an answer takes. Without a shelf answers live in memory only.
     `crowd` bounds how many requests wait. `outage` is called when the archive was out of reach. `patience` is how long
-    one waits for another's flight, in seconds.
+    one waits for another's flight, in seconds. `steady` says, without asking anybody, that the archive is known not to
+    have changed: an answer then lives for another `ttl`, up to RENEWED times.
     """
 
     def __init__(
@@ -77,6 +85,7 @@ class Fresh(Generic[R, T]):
         name: str = "",
         type: Any = None,
         patience: float = 120.0,
+        steady: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ttl = ttl
         self._clock = clock
@@ -89,6 +98,7 @@ class Fresh(Generic[R, T]):
         self._name = name
         self._type = type
         self._patience = patience
+        self._steady = steady
         self._lock = threading.Lock()
         self._answers: OrderedDict[Key, _Answer[T]] = OrderedDict()
         self._flights: dict[Key, _Flight[T]] = {}
@@ -126,6 +136,12 @@ class Fresh(Generic[R, T]):
             answer = self._answers.get(key)
             return answer.value if answer else None
 
+    def current(self, key: Key) -> T | None:
+        """The answer in memory if it is still believed, else None. Never waits."""
+        with self._lock:
+            answer = self._believed(key)
+            return answer.value if answer else None
+
     def forget(self) -> None:
         """Every answer is asked for anew; old ones still serve while the archive is out of reach.
 
@@ -134,12 +150,17 @@ class Fresh(Generic[R, T]):
         with self._lock:
             self._flights.clear()
             for answer in self._answers.values():
-                answer.until = 0.0
+                answer.until = answer.last = 0.0
 
     def _believed(self, key: Key) -> _Answer[T] | None:
         answer = self._answers.get(key)
-        if answer is None or self._clock.monotonic() >= answer.until:
+        if answer is None:
             return None
+        now = self._clock.monotonic()
+        if now >= answer.until:
+            if now >= answer.last or not self._steady():
+                return None
+            answer.until = now + self._ttl
         if answer.error is not None and answer.until - GRUDGE < self._crowd.answered:
             return None  # it is back: another question has been answered since
         self._answers.move_to_end(key)
@@ -182,9 +203,11 @@ class Fresh(Generic[R, T]):
             if self._flights.get(key) is flight:
                 del self._flights[key]
                 self._drop(key)
-                until = self._clock.monotonic() + (self._ttl if believed else GRUDGE)
+                now = self._clock.monotonic()
+                until = now + (self._ttl if believed else GRUDGE)
                 if flight.value is not None:
-                    self._keep(key, _Answer(flight.value, None, until, self._weight(flight.value)))
+                    last = now + RENEWED * self._ttl if believed else 0.0
+                    self._keep(key, _Answer(flight.value, None, until, self._weight(flight.value), last))
                 elif isinstance(error, _OUTAGES):
                     self._keep(key, _Answer(None, error, until, 1))
         flight.landed.set()

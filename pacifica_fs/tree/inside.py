@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import NotFound
-from ..model import FileRef
+from ..model import UNKNOWN, FileRef
 from .names import Tree
-from .nodes import DIRECTORY, FILE, Attributes, Node, inode
+from .nodes import DIRECTORY, FILE, Attributes, Node, file_xattrs, inode
+from .spooled import SpooledFile, Spooling
 from .virtual import Entries
 
 
 class Folders:
     """The folders of one container as arranged by `tree.names`. Immutable; nodes are made once, when first shown."""
 
-    def __init__(self, archive: str, container: str, arranged: Tree) -> None:
+    def __init__(self, archive: str, container: str, arranged: Tree, spooling: Spooling) -> None:
         self.archive = archive
         self.container = container
+        self.spooling = spooling
         self.count = _count(arranged)
         self.listed: dict[tuple[str, ...], Entries] = {}
         self._arranged = arranged
@@ -67,7 +69,7 @@ class SubFolder:
 
     def _node(self, name: str, item: Any) -> Node:
         if isinstance(item, FileRef):
-            return ArchiveFile(item)
+            return ArchiveFile(item) if item.size != UNKNOWN else SpooledFile(item, self._folders.spooling)
         return SubFolder(self._folders, (*self._path, name), item, self._mtime_ns)
 
 
@@ -87,17 +89,7 @@ class ArchiveFile:
 
     def xattrs(self) -> Mapping[str, bytes]:
         """What is known without asking anybody; the state of the content is the mount's to add."""
-        ref = self.ref
-        found = {
-            "user.pacifica.id": ref.id,
-            "user.pacifica.transaction": ref.container,
-            "user.pacifica.archive": ref.archive,
-        }
-        if ref.digest:
-            found["user.pacifica.digest"] = str(ref.digest)
-        if ref.mime_type:
-            found["user.mime_type"] = ref.mime_type
-        return {name: value.encode() for name, value in found.items()}
+        return file_xattrs(self.ref)
 
 
 def _count(level: Mapping[str, Any]) -> int:

@@ -22,7 +22,8 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What `stat` shows. `mode` has the type bits; permission bits are the mount's business for archive nodes (0).
 
     Folders have one link, which tells `find` that the number of subfolders is not in it. A time of 0 is unknown.
-    `ino` is the node's own `ino` where looking found it by the way, else 0.
+    `ino` is the node's own `ino` where looking found it by the way, else 0. `chunk` is how many bytes at once suit it
+    (`st_blksize`), for programs that ask.
     """
 
     mode: int
@@ -30,6 +31,7 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     mtime_ns: int = 0
     nlink: int = 1
     ino: int = 0
+    chunk: int = 4096
 
 
 DIRECTORY = stat.S_IFDIR
@@ -41,6 +43,21 @@ def inode(*key: str) -> int:
     """A stable inode number for what `key` names: the same thing reached by two ways has one number."""
     digest = hashlib.blake2b("\0".join(key).encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return (int.from_bytes(digest, "little") & 0x7FFF_FFFF_FFFF_FFFF) | 0x100
+
+
+def file_xattrs(ref: FileRef) -> Mapping[str, bytes]:
+    """What is known of an archive's file without asking anybody; the state of its content is the mount's to add."""
+    found = {
+        **{f"user.pacifica.{word}": value for word, value in ref.extra},
+        "user.pacifica.id": ref.id,
+        "user.pacifica.transaction": ref.container,
+        "user.pacifica.archive": ref.archive,
+    }
+    if ref.digest:
+        found["user.pacifica.digest"] = str(ref.digest)
+    if ref.mime_type:
+        found["user.mime_type"] = ref.mime_type
+    return {name: value.encode() for name, value in found.items()}
 
 
 class Node(Protocol):

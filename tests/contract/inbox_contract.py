@@ -121,16 +121,20 @@ class InboxContract(Kind):
 
     def test_what_is_listed_is_what_was_sent(self, archive, done):
         sent, container = done()
-        listed = {path_of(ref): ref for ref in archive.files(container)}
+        listed = {path_of(ref): ref for ref in self.listing(archive, container)}
         assert set(listed) == {file.path for file in sent.files}
         for file in sent.files:
             ref = listed[file.path]
-            assert (ref.size, ref.digest, ref.mime_type) == (file.size, file.digest, file.mime_type)
+            assert (ref.size, ref.digest) == (file.size, file.digest)
+            if self.keeps_types:
+                assert ref.mime_type == file.mime_type
+            if not self.time_step_ns:
+                continue
             assert ref.mtime_ns // self.time_step_ns == MTIME_NS // self.time_step_ns
 
     def test_what_is_read_is_what_was_sent(self, archive, done):
         _, container = done()
-        for ref in archive.files(container):
+        for ref in self.listing(archive, container):
             assert read(archive, [ref]) == [FILES[path_of(ref)]]
 
     def test_metadata_survives(self, archive, done):
@@ -141,15 +145,15 @@ class InboxContract(Kind):
 
     def test_empty_files_and_no_files(self, archive, done):
         _, container = done({"one": b"", "two": b""})
-        assert [ref.size for ref in archive.files(container)] == [0, 0]
+        assert [ref.size for ref in self.listing(archive, container)] == [0, 0]
         _, container = done({})
-        assert list(archive.files(container)) == []
+        assert self.listing(archive, container) == []
 
     def test_strange_names(self, inbox, archive, bundle, built):
         some = bundle({path: b"x" for path in self.strange_paths})
         assert not inbox.check(some)
         container = upload(built, some, self.deadline)
-        assert {path_of(ref) for ref in archive.files(container)} == set(self.strange_paths)
+        assert {path_of(ref) for ref in self.listing(archive, container)} == set(self.strange_paths)
 
     # what breaks
 
@@ -247,7 +251,7 @@ class InboxContract(Kind):
             found = list(pool.map(lambda one: upload(built, one, self.deadline), some, timeout=self.deadline))
         assert len(set(found)) == 4
         for number, container in enumerate(found):
-            assert read(archive, archive.files(container)) == [b"%d" % number]
+            assert read(archive, self.listing(archive, container)) == [b"%d" % number]
 
     # outages
 

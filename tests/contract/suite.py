@@ -6,6 +6,6 @@ class TestLocalInbox(LocalKind, InboxContract): ...
 
 from .archive_contract import ArchiveContract
 from .inbox_contract import InboxContract
-from .tools import MTIME_NS, Kind, make_bundle, upload
+from .tools import KEYS, MTIME_NS, Kind, make_bundle, upload
 
-__all__ = ["MTIME_NS", "ArchiveContract", "InboxContract", "Kind", "make_bundle", "upload"]
+__all__ = ["KEYS", "MTIME_NS", "ArchiveContract", "InboxContract", "Kind", "make_bundle", "upload"]

@@ -10,12 +10,14 @@ from pacifica_fs.archive import Effects
 from pacifica_fs.archives.local import build
 from pacifica_fs.clock import SystemClock
 from pacifica_fs.config import ArchiveSettings
+from pacifica_fs.model import Metadata
 
-from .suite import ArchiveContract, InboxContract, Kind, make_bundle, upload
+from .suite import KEYS, ArchiveContract, InboxContract, Kind, make_bundle, upload
 
 
 class LocalKind(Kind):
     algorithm = "sha1"
+    fields = {"project": "1234a", "instrument": "54"}  # noqa: RUF012
 
     @pytest.fixture
     def root(self, tmp_path):
@@ -30,7 +32,11 @@ class LocalKind(Kind):
     @pytest.fixture
     def publish(self, built, tmp_path):
         def publish(files):
-            return upload(built, make_bundle(tmp_path, "here", self.algorithm, files), self.deadline)
+            return upload(
+                built,
+                make_bundle(tmp_path, "here", self.algorithm, files, metadata=Metadata(self.fields, KEYS)),
+                self.deadline,
+            )
 
         return publish
 

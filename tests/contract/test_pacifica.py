@@ -14,7 +14,7 @@ from pacifica_fs.model import Metadata
 from tests.servers.front import Front
 from tests.servers.pacifica import seed
 
-from .suite import ArchiveContract, InboxContract, Kind, make_bundle, upload
+from .suite import KEYS, ArchiveContract, InboxContract, Kind, make_bundle, upload
 
 pytestmark = [pytest.mark.pacifica, pytest.mark.timeout(180)]
 
@@ -52,7 +52,7 @@ class PacificaKind(Kind):
         def publish(files):
             key = tuple(sorted(files.items()))
             if key not in published:
-                bundle = make_bundle(tmp_path, "site", "sha1", files, metadata=Metadata(self.fields, ()))
+                bundle = make_bundle(tmp_path, "site", "sha1", files, metadata=Metadata(self.fields, KEYS))
                 published[key] = upload(built, bundle, self.deadline)
             return published[key]
 

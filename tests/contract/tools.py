@@ -30,12 +30,17 @@ class Kind:
     sizes_are_claims = False
     """Whether sizes are only what an uploader claimed. Then whether content is too short is for its digest to say."""
     time_step_ns = 1
-    """The resolution of modification times."""
+    """The resolution of modification times; 0 where the files' times are not kept."""
+    own_files: ClassVar = frozenset()
+    """Paths of files that the archive itself adds to every container."""
+    keeps_types = True
+    """Whether the uploader's mime types are kept."""
     many = 1000
     """How many files the large container has."""
     deadline = 60.0
     """Seconds that an ingest job or one read may take."""
     unknown_container = "987654321"
+    also_unknown = "1234567"
     weird_ids = (
         "",
         ".",
@@ -93,6 +98,10 @@ class Kind:
     def held(self):
         """held() → what the archive has prepared or opened for readers, as a list that is empty at rest."""
         return list
+
+    def listing(self, archive, container):
+        """The files of a container, without the archive's own."""
+        return [ref for ref in archive.files(container) if path_of(ref) not in self.own_files]
 
     @pytest.fixture
     def archive(self, built):

@@ -16,16 +16,32 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import msgspec
 
-from .faults import Corrupt, CutAnswer, CutRequest, Delay, Fault, LoseAnswer, Replace, Reply, Rule, Stall, StallAnswer
+from .faults import (
+    Corrupt,
+    CutAnswer,
+    CutRequest,
+    Delay,
+    Fault,
+    LoseAnswer,
+    Replace,
+    Reply,
+    Rewrite,
+    Rule,
+    Stall,
+    StallAnswer,
+)
 
 CHUNK = 1 << 16
+WINDOW = 1 << 17
+"""What a client has sent and the proxy has not read is at most about twice as many bytes, whatever the machine's
+defaults: a client cannot take for sent what a fault does not let through."""
 _HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "upgrade", "expect"})
 
 
@@ -130,6 +146,7 @@ class FaultyProxy:
                 return
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
             listener.bind(("127.0.0.1", self._port))
             listener.listen(128)
             self._port = listener.getsockname()[1]
@@ -250,6 +267,13 @@ class FaultyProxy:
         body: _Body,
         fault: Fault | None,
     ) -> None:
+        pieces: Iterable[bytes] = body
+        if isinstance(fault, Rewrite):
+            changed = fault.change(b"".join(body))
+            pieces = [changed]
+            body.chunked = False
+            del headers["Content-Length"]
+            headers["Content-Length"] = str(len(changed))
         upstream.putrequest(method, self._prefix + path, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             if name.lower() not in _HOP:
@@ -262,7 +286,7 @@ class FaultyProxy:
         if left == 0:
             raise ConnectionAbortedError("cut before the request's content")
         try:
-            for piece in body:
+            for piece in pieces:
                 if left is not None:
                     piece = piece[:left]
                     left -= len(piece)

@@ -1,4 +1,5 @@
-"""pytest's view of the servers: `guard`, `pacifica_site`, `pacifica_faults`, `ckan_site`, `faulty`, `fake_site`.
+"""pytest's view of the servers: `guard`, `pacifica_site`, `pacifica_faults`, `ckan_site`, `faulty`, `fake_site`,
+`seaweedfs`.
 
 Registered by tests/conftest.py. A fixture that cannot be had skips the test and says what to install; where `CI` is set
 it fails the test instead, so that nothing is skipped unseen.
@@ -17,6 +18,8 @@ from .fake_site import FakeSite
 from .faulty import FaultyProxy
 from .guard import Guard
 from .pacifica import Site, Unavailable
+from .seaweedfs import SeaweedFS
+from .seaweedfs import Unavailable as NoSeaweedFS
 
 
 def unavailable(reason: str) -> None:
@@ -76,6 +79,18 @@ def faulty() -> Iterator[Callable[[str], FaultyProxy]]:
     """A factory: `faulty(site.cart)` is a `FaultyProxy` in front of that URL, closed after the test."""
     with ExitStack() as stack:
         yield lambda upstream: stack.enter_context(FaultyProxy(upstream))
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(guard: Guard) -> Iterator[SeaweedFS]:
+    """A running S3 server for the whole session; see `SeaweedFS`."""
+    try:
+        server = SeaweedFS(guard)
+    except NoSeaweedFS as reason:
+        unavailable(str(reason))
+        raise
+    with server:
+        yield server
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@
     path = "~/pacifica"     # default: the folder local/NAME of the program's state
 
 What it keeps stays readable without this program: plain files and one JSON for each transaction; `folder` has the
-layout, `record` the JSON, `archive` the reading side, `inbox` the writing side, `incoming` how a transaction comes into
-being. Several programs may read and publish in one folder at once.
+layout, `record` the JSON, `archive` the reading side, `index` what it groups by, `inbox` the writing side, `incoming`
+how a transaction comes into being. Several programs may read and publish in one folder at once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .archive import LocalArchive
 from .folder import ArchiveFolder
 from .inbox import LocalInbox
 from .incoming import sweep
+from .index import Index
 from .prepare import prepare
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
         except PacificaFSError as error:
             log.warning("%s: leftovers of earlier uploads stay: %s", root, error)
     login = _login(effects.environ)
-    return Built(LocalArchive(settings.name, folder, login), LocalInbox(folder, settings.hash, login))
+    index = Index(effects.cache / "local" / f"{settings.name}.sqlite", folder.identity)
+    return Built(LocalArchive(settings.name, folder, login, index), LocalInbox(folder, settings.hash, login))
 
 
 def _absolute(path: str, environ: Mapping[str, str]) -> Path:

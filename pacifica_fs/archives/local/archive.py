@@ -10,38 +10,61 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from ...archive import Arrival, Capabilities, Data, Where
-from ...errors import Corrupt, Invalid, NotFound, PacificaFSError
+from ...errors import Corrupt, Invalid, PacificaFSError
 from ...model import Container, FileRef, Group, Health, Listing, View
 from .folder import ArchiveFolder
+from .index import Index
 from .record import FILES, Header, Record, load, references
 
 CHUNK = 1 << 20
+TERMS = {
+    "project": "a project",
+    "instrument": "an instrument",
+    "user": "who submitted it",
+    "after": "2020, 2020-05 or 2020-05-17: submitted then or later (UTC)",
+    "before": "the same: submitted before it began",
+    "key": "a key of the transaction",
+    "value": "its value; only together with key",
+}
 
 
 class LocalArchive:
-    """Implements `archive.Archive`; keeps no state, so every method may be called from any thread."""
+    """Implements `archive.Archive`; keeps no state but a disposable index. Any thread."""
 
     kind = "local"
     capabilities = Capabilities(ranges=True, instant=True, parallel=8, local=True)
     views = (
         View("transactions", purpose="every transaction, newest first"),
         View("recent", newest=100, purpose="the newest transactions"),
+        View("projects", ("project",), purpose="by project"),
+        View("instruments", ("instrument",), purpose="by instrument"),
+        View("users", ("user",), purpose="by who submitted it"),
+        View("dates", ("year", "month", "day"), purpose="by the day of its submission (UTC)"),
+        View("keys", ("key", "value"), purpose="by its keys and their values"),
+        View("search", purpose="by several of these at once", terms=TERMS),
     )
 
-    def __init__(self, name: str, folder: ArchiveFolder, identity: str) -> None:
+    def __init__(self, name: str, folder: ArchiveFolder, identity: str, index: Index) -> None:
         self.name = name
         self.identity = identity
         self._folder = folder
+        self._index = index
 
     def groups(self, dimension: str, where: Where) -> Listing[Group]:
-        """There are no dimensions here: always NotFound."""
-        raise NotFound(f"{self.name}: transactions are not grouped by {dimension}")
+        """See Archive. Values that transactions have; what a transaction leaves empty is in no group."""
+        return Listing(tuple(self._index.groups(dimension, where, self._folder.ids(), self._header)))
+
+    def version(self) -> str:
+        """See Versioned: the time of the folder with the transactions."""
+        self._folder.require()
+        with self._folder.errors(f"{self._folder.transactions} cannot be read"):
+            return str(self._folder.transactions.stat().st_mtime_ns)
 
     def containers(self, where: Where, limit: int) -> Listing[Container]:
         """Transactions, highest id first; their times are those of their folders, which are not read for it."""
-        if where:
-            raise NotFound(f"{self.name}: transactions are not grouped by {', '.join(where)}")
         ids = self._folder.ids()
+        if where:
+            ids = self._index.containers(where, ids, self._header, limit + 1)
         newest = heapq.nlargest(limit, ids) if limit < len(ids) else sorted(ids, reverse=True)
         entries = []
         with self._folder.errors(f"{self._folder.transactions} cannot be listed"):
@@ -57,7 +80,7 @@ class LocalArchive:
             finally:
                 os.close(here)
         complete = len(newest) == len(ids)
-        remark = "" if complete else f"There are {len(ids)} transactions."
+        remark = "" if complete else "There are more transactions." if where else f"There are {len(ids)} transactions."
         return Listing(tuple(entries), complete, remark)
 
     def container(self, id: str) -> Container:
@@ -88,7 +111,11 @@ class LocalArchive:
         return Health(True, self.identity, self._folder.clock.monotonic() - begin, services={"folder": "ok"})
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let go of the index."""
+        self._index.close()
+
+    def _header(self, id: str) -> Header:
+        return load(self._folder, id, Header)
 
     def _read_file(self, number: int, file: FileRef, start: int) -> Iterator[Data]:
         descriptor = self._folder.open_below(file.container, FILES, *file.parts)

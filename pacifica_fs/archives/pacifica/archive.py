@@ -8,7 +8,7 @@ from contextlib import closing
 from ...archive import Arrival, Built, Capabilities, Effects, Waiting, Where
 from ...config import ArchiveSettings
 from ...errors import NotFound, PacificaFSError
-from ...model import Container, FileRef, Group, Health, Listing, View
+from ...model import Container, FileRef, Group, Health, Listing
 from ...transport.http import Http
 from ...transport.pump import Pumps
 from . import rows
@@ -22,20 +22,15 @@ from .options import Options, options
 from .policy import Policy
 from .probe import probe
 from .services import service
+from .views import views
 
 BATCH = 32
-RECENT = 100
-VIEWS = (
-    View("transactions", purpose="every transaction, by its number; any number that exists can be opened"),
-    View("recent", newest=RECENT, purpose=f"the {RECENT} newest transactions"),
-)
 
 
 class PacificaArchive:
     """Transactions of a site, listed by its policy or metadata service, read through the cheapest way configured."""
 
     kind = "pacifica"
-    views = VIEWS
 
     def __init__(
         self,
@@ -47,6 +42,7 @@ class PacificaArchive:
         effects: Effects,
     ) -> None:
         self.name = settings.name
+        self.views = views(isinstance(catalogue, Metadata))
         self.identity = chosen.login
         self._services = services
         self._catalogue = catalogue
@@ -62,8 +58,23 @@ class PacificaArchive:
         )
 
     def groups(self, dimension: str, where: Where) -> Listing[Group]:
-        """See Archive. No dimension is offered yet."""
-        raise NotFound(f"{self.name} does not group transactions by {dimension}")
+        """See Archive."""
+        return self._catalogue.groups(dimension, where)
+
+    def find_group(self, dimension: str, where: Where, name: str) -> Group:
+        """See Finder."""
+        return self._catalogue.group(dimension, where, name)
+
+    def find_container(self, where: Where, name: str) -> Container:
+        """See Finder: a transaction by its number, if it matches."""
+        found = self._catalogue.newest({**where, "transaction": self._checked(name)}, 1).entries
+        if not found:
+            raise NotFound(f"transaction {name} is not here")
+        return found[0]
+
+    def version(self) -> str:
+        """See Versioned."""
+        return self._catalogue.version()
 
     def containers(self, where: Where, limit: int) -> Listing[Container]:
         """See Archive."""
@@ -111,7 +122,7 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
     """The archive, and its inbox where `ingest` is configured. ConfigError if the options are wrong."""
     chosen = options(settings)
     services = {name: service(settings, chosen, effects, url) for name, url in chosen.addresses().items()}
-    policy = Policy(services["policy"], settings.name) if "policy" in services else None
+    policy = Policy(services["policy"], settings.name, chosen.login) if "policy" in services else None
     metadata = Metadata(services["metadata"], settings.name) if "metadata" in services else None
     catalogue: Catalogue | None = metadata or policy
     if catalogue is None:

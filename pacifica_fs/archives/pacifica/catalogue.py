@@ -7,11 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ...errors import NotFound
-from ...model import Container, Listing
-
-# What containers can be selected by, and the field of a transaction's row that has it.
-FIELDS = {"project": "project", "instrument": "instrument", "user": "submitter"}
+from ...model import Container, Group, Listing
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -34,7 +30,7 @@ class Catalogue(Protocol):
     """Lists and looks up transactions. Safe for any thread; all methods ask the server."""
 
     def newest(self, where: Mapping[str, str], limit: int) -> Listing[Container]:
-        """Transactions whose fields (keys of FIELDS) have these values, newest first, at most `limit`."""
+        """Transactions that match (see `selection`), newest first, at most `limit`. NotFound if a value is unknown."""
 
     def transaction(self, id: str) -> Transaction:
         """One transaction; NotFound."""
@@ -42,13 +38,14 @@ class Catalogue(Protocol):
     def files(self, id: str) -> Sequence[Mapping[str, Any]]:
         """The rows of its files; NotFound."""
 
+    def groups(self, dimension: str, where: Mapping[str, str]) -> Listing[Group]:
+        """The values of a dimension; NotFound for what this catalogue cannot list, or for an unknown value."""
 
-def query(where: Mapping[str, str]) -> dict[str, str]:
-    """`where` by the names of a row's fields; NotFound for what a transaction has not."""
-    unknown = sorted(set(where) - set(FIELDS))
-    if unknown:
-        raise NotFound(f"transactions are not listed by {unknown[0]}")
-    return {FIELDS[name]: value for name, value in where.items()}
+    def group(self, dimension: str, where: Mapping[str, str], name: str) -> Group:
+        """One value by its name; NotFound."""
+
+    def version(self) -> str:
+        """What is another text once a transaction was added or taken away, or got a key; cheap."""
 
 
 def listing(found: Mapping[str, Container], limit: int, more: bool) -> Listing[Container]:

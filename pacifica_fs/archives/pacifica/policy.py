@@ -3,38 +3,106 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import BadAnswer, NotFound
-from ...model import Container, Listing
+from ...model import Container, Group, Listing
 from ...transport.http import Http
 from . import rows
-from .catalogue import Candidate, Transaction, listing, query
+from .catalogue import Candidate, Transaction, listing
+from .selection import selection
 from .services import message, unwrapped
 
-PAGE = 200
+PAGE = 1000
+MOST = 10_000
+"""Transactions that are looked through for a date, at 2 ms each on the server."""
+_DATES = ["accepted_date", "actual_start_date", "actual_end_date", "closed_date"]
+_COLUMNS: Mapping[str, tuple[str, list[str]]] = {
+    "project": ("projects", ["_id", "title", "short_name", "project_type", "updated", *_DATES]),
+    "instrument": ("instruments", ["_id", "name", "name_short", "display_name", "active", "updated"]),
+    "user": ("users", ["_id", "network_id", "first_name", "middle_initial", "last_name", "updated"]),
+}
+_MADE: Mapping[str, Callable[[Mapping[str, Any]], Group]] = {
+    "project": rows.project,
+    "instrument": rows.instrument,
+    "user": rows.user,
+}
+_PARAMETERS = {"project": "project", "instrument": "instrument", "submitter": "submitter", "_id": "transaction_id"}
 _REFUSED = re.compile(r"Invalid values for ([a-z_, ]+?)(?: \((.*)\) not in user instrument list.*)?$")
 
 
 class Policy:
-    """One site's policy service. Safe for any thread."""
+    """One site's policy service, asked for the user with this login name. Safe for any thread."""
 
-    def __init__(self, http: Http, archive: str) -> None:
+    def __init__(self, http: Http, archive: str, login: str) -> None:
         self.http = http
         self._archive = archive
+        self._login = login
+        self._number: int | None = None
 
     def newest(self, where: Mapping[str, str], limit: int) -> Listing[Container]:
-        """See Catalogue. Pages of up to 200; the service counts files for each transaction (3 ms each)."""
+        """See Catalogue. Pages of up to 1000; the service counts files for each transaction (2 ms each).
+
+        It has the time of the last change only, which is never before that of the upload: all that changed since are
+        asked for, and those taken that were uploaded then, if they are not too many.
+        """
+        chosen = selection(where)
+        if not chosen.in_rows:
+            raise NotFound("key and release are only known to the metadata service, which is not configured")
+        fields = {_PARAMETERS[field]: value for field, value in chosen.fields.items()}
+        if "submitter" in fields and not fields["submitter"].isdecimal():
+            fields["submitter"] = str(self.user_id(fields["submitter"]))
+        if chosen.span.begin is not None:
+            fields["start"] = chosen.span.begin.isoformat()
         found: dict[str, Container] = {}
-        for page in self._search(query(where), min(PAGE, max(limit, 1))):
+        seen = 0
+        for page in self._search(fields, min(PAGE, max(limit, 1))):
             for entry in page["transactions"].values():
-                container = rows.container(self._archive, entry["metadata"])
-                found[container.id] = container
+                seen += 1
+                when = rows.time(entry["metadata"]) if chosen.span.bounded else None
+                if when is None or when in chosen.span:
+                    container = rows.container(self._archive, entry["metadata"])
+                    found[container.id] = container
             # The total is the server's own; new ones that push a page's entries to the next one are only seen twice.
-            if len(found) >= limit:
-                return listing(found, limit, int(page.get("total_count") or 0) > len(found))
+            if len(found) >= limit or (chosen.span.bounded and seen >= MOST):
+                return listing(found, limit, int(page.get("total_count") or 0) > seen)
+        if not found:
+            for dimension in ("project", "instrument"):
+                if dimension in where:
+                    self.group(dimension, {}, where[dimension])
         return listing(found, limit, False)
+
+    def groups(self, dimension: str, where: Mapping[str, str]) -> Listing[Group]:
+        """See Catalogue. What this user may upload to; an administrator's are all. Of users it lists this one only."""
+        if dimension not in _COLUMNS or where:
+            raise NotFound(f"policy does not group transactions by {dimension}")
+        what, columns = _COLUMNS[dimension]
+        found = self._uploader(self._me(), what, columns, {})
+        remark = (
+            f"These are the {what} that the site's policy service lists for {self._login}.\n"
+            f"Each other can be opened by its name all the same.\n"
+            f"With metadata = … in the configuration all are listed."
+        )
+        return Listing(tuple(_MADE[dimension](row) for row in found), True, remark)
+
+    def group(self, dimension: str, where: Mapping[str, str], name: str) -> Group:
+        """See Catalogue."""
+        if dimension == "user":
+            number = int(name) if rows.is_id(name) else self.user_id(name)
+            found = self._uploader(number, *_COLUMNS["user"], {})
+        elif dimension == "project" or (dimension == "instrument" and rows.is_id(name)):
+            found = self._uploader(-1, *_COLUMNS[dimension], {"_id": name})
+        else:
+            found = []
+        if not found:
+            raise NotFound(f"the site knows no {dimension} {name!r}")
+        return _MADE[dimension](found[0])
+
+    def version(self) -> str:
+        """See Catalogue. The number of transactions, and the newest; keys and releases are not seen."""
+        page = next(self._search({}, 1))
+        return f"{page.get('total_count')} {' '.join(page['transactions'])}"
 
     def transaction(self, id: str) -> Transaction:
         """See Catalogue. A key with several values shows only one of them here."""
@@ -80,6 +148,12 @@ class Policy:
         answer = self.http.request("POST", "/ingest", json=list(entries), expect=(200, 412), repeat=True)
         return None if answer.status == 200 else refused(message(answer))
 
+    def _me(self) -> int:
+        """The number of this user."""
+        if self._number is None:
+            self._number = int(self._login) if rows.is_id(self._login) else self.user_id(self._login)
+        return self._number
+
     def _search(self, where: Mapping[str, str], size: int) -> Iterator[dict[str, Any]]:
         """Pages of a search. Without a page number the service would answer with everything."""
         number = 1
@@ -89,7 +163,7 @@ class Policy:
             if not isinstance(found, dict):
                 raise BadAnswer(f"{self.http.base}: a search without transactions")
             yield page
-            if len(found) < size:
+            if len(found) < size or number * size >= int(page.get("total_count") or number * size + 1):
                 return
             number += 1
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...errors import BadAnswer
-from ...model import Container, Digest, FileRef
+from ...model import Container, Digest, FileRef, Group
 
 _ID = re.compile(r"[1-9][0-9]{0,17}|0")
 
@@ -36,6 +36,61 @@ def container(archive: str, row: Mapping[str, Any]) -> Container:
     if type(number) is not int:
         raise BadAnswer(f"a transaction without an id was listed: {str(row)[:200]}")
     return Container(archive, str(number), nanoseconds(row.get("created") or row.get("submitted")))
+
+
+def time(row: Mapping[str, Any]) -> datetime | None:
+    """When a transaction was submitted, by its row: naive, UTC; None where the row does not say."""
+    text = row.get("created") or row.get("submitted")
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def project(row: Mapping[str, Any]) -> Group:
+    """A `projects` row of metadata's or policy's, or a status entry of policy's, with what `ID.json` shows."""
+    id = row.get("_id", row.get("id"))
+    if not isinstance(id, str) or not id:
+        raise BadAnswer(f"a project without an id was listed: {str(row)[:200]}")
+    info = {
+        "project": id,
+        "title": row.get("title"),
+        "short_name": row.get("short_name"),
+        "type": row.get("project_type"),
+        "accepted": row.get("accepted_date"),
+        "started": row.get("actual_start_date"),
+        "ends": row.get("actual_end_date"),
+        "closed": row.get("closed_date"),
+    }
+    return Group(id, mtime_ns=nanoseconds(row.get("updated")), info={k: v for k, v in info.items() if v})
+
+
+def instrument(row: Mapping[str, Any]) -> Group:
+    """An `instruments` row, with what `ID.json` shows."""
+    id = row.get("_id", row.get("id"))
+    if type(id) is not int:
+        raise BadAnswer(f"an instrument without a number was listed: {str(row)[:200]}")
+    info = {
+        "instrument": id,
+        "name": row.get("name"),
+        "short_name": row.get("name_short"),
+        "title": row.get("display_name"),
+        "active": row.get("active"),
+    }
+    shown = {key: value for key, value in info.items() if value is not None}
+    return Group(str(id), mtime_ns=nanoseconds(row.get("updated")), info=shown)
+
+
+def user(row: Mapping[str, Any]) -> Group:
+    """A `users` row; called by its login name, or by its number where it has none."""
+    id = row.get("_id", row.get("person_id"))
+    if type(id) is not int:
+        raise BadAnswer(f"a user without a number was listed: {str(row)[:200]}")
+    login = row.get("network_id") or ""
+    name = " ".join(filter(None, (row.get("first_name"), row.get("middle_initial"), row.get("last_name"))))
+    info = {"user": id, "login": login, "name": name}
+    shown = {key: value for key, value in info.items() if value}
+    return Group(str(login or id), mtime_ns=nanoseconds(row.get("updated")), info=shown)
 
 
 def file_ref(archive: str, transaction: str, row: Mapping[str, Any]) -> FileRef:

@@ -19,9 +19,10 @@ END = bytes(2 * BLOCK)
 class TarBody:
     """The pieces of the tar, each at most a megabyte; see `transport.http.Body`. For one upload.
 
-    `sent` is called with the number of bytes passed on so far. `last` is called once, before the first byte of
-    `metadata.txt`'s member: nothing of that has left this object before. An error in between is kept in `failure`,
-    because the HTTP library dresses it up as an outage.
+    `sent` is called with the number of bytes passed on so far. `settle` is called once all files have been passed on,
+    and returns when they have left this machine; then `last`, once, before the first byte of `metadata.txt`'s member:
+    nothing of that has left this object before. An error in between is kept in `failure`, because the HTTP library
+    dresses it up as an outage.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class TarBody:
         metadata: bytes,
         sent: Callable[[int], None] = lambda _: None,
         last: Callable[[], None] = lambda: None,
+        settle: Callable[[Callable[[], None]], None] = lambda meanwhile: None,
     ) -> None:
         self._files = files
         self._metadata = metadata
         self._sent = sent
         self._last = last
+        self._settle = settle
         self.failure: BaseException | None = None
         self.passed = 0
 
@@ -55,6 +58,8 @@ class TarBody:
     def _pieces(self) -> Iterator[bytes]:
         for file in self._files:
             yield from self._member(file)
+        # A break of what is still in the kernel's buffers would be one after the end.
+        self._settle(lambda: self._sent(self.passed))
         self._last()
         yield _header("metadata.txt", len(self._metadata), 0) + _padded(self._metadata) + END
 

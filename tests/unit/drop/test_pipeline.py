@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import msgspec
 import pytest
 
+from pacifica_fs.clock import SystemClock
 from pacifica_fs.errors import Denied, Invalid, Unreachable
 from pacifica_fs.model import Problem, Progress
 
@@ -84,6 +86,45 @@ def test_an_upload_that_breaks_before_its_end_is_sent_again(rig):
     fill(rig)
     rig.until_state("done", advance=5)
     assert len(rig.site.sends) == 3 and len(rig.site.containers) == 1 and rig.upload().attempts == 3
+
+
+def test_it_goes_on_by_itself_and_soon(rig):
+    """Nobody is woken here but by the drop itself, and time is real: a break costs a second, not a minute."""
+
+    def broken(bundle, sent):
+        if len(rig.site.sends) == 1:
+            raise Unreachable("connection reset")
+
+    rig.stop()
+    rig.clock = SystemClock()
+    rig.start()
+    rig.site.script["before"] = broken
+    fill(rig)
+    seen, begun = [], time.monotonic()
+    while rig.upload().state != "done":
+        assert time.monotonic() - begun < 20
+        if (upload := rig.upload()).state in ("sending", "ingesting"):
+            seen += upload.problems
+        time.sleep(0.01)
+    assert not seen, "what was wrong before is told while it is on its way"
+    assert len(rig.site.sends) == 2 and not rig.upload().problems
+
+
+def test_an_outage_before_what_may_have_arrived_is_sent_is_waited_out_without_haste(rig):
+    def down(*args):
+        raise Unreachable("down")
+
+    rig.site.script["last"] = down
+    fill(rig)
+    held = rig.until_state("held", advance=60)
+    rig.site.script.update(find=down)
+    finds = rig.site.finds
+    rig.drop.retry(held.id)
+    rig.until(lambda: rig.upload().outage)
+    assert rig.upload().state == "held" and rig.site.finds == finds + 1
+    rig.site.script.clear()
+    rig.until_state("done", advance=1)
+    assert len(rig.site.containers) == 1
 
 
 def test_a_refusal_while_sending_holds(rig):
@@ -317,8 +358,6 @@ def test_a_stop_at_any_stage_is_resumed_and_ingested_once(rig, stage, sends):
 
 
 def test_stop_is_quick_and_a_send_that_hangs_can_never_end_the_upload(rig):
-    import time
-
     reached, go = block(rig, "before")
     fill(rig)
     assert reached.wait(10)

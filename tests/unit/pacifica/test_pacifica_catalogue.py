@@ -65,15 +65,23 @@ def pages(requests_mock, total):
 
 
 def test_all_of_them_by_pages(policy, requests_mock):
-    asked = pages(requests_mock, 450)
+    asked = pages(requests_mock, 2450)
     listing = policy.containers({}, 10_000)
-    assert [int(entry.id) for entry in listing.entries] == list(range(450, 0, -1))
+    assert [int(entry.id) for entry in listing.entries] == list(range(2450, 0, -1))
     assert listing.complete and listing.entries[0].mtime_ns == 1795224013 * 10**9
     assert asked.call_count == 3
 
 
+@pytest.mark.parametrize("total", [1, 999, 1000])
+def test_up_to_a_thousand_are_one_request(policy, requests_mock, total):
+    asked = pages(requests_mock, total)
+    assert len(policy.containers({}, 10_000).entries) == total
+    assert asked.call_count == 1
+
+
 @pytest.mark.parametrize(
-    "limit,total,complete,calls", [(100, 450, False, 1), (450, 450, True, 3), (449, 450, False, 3), (200, 200, True, 1)]
+    "limit,total,complete,calls",
+    [(100, 450, False, 1), (450, 450, True, 1), (449, 450, False, 1), (1200, 2450, False, 2), (2450, 2450, True, 3)],
 )
 def test_the_newest_of_them(policy, requests_mock, limit, total, complete, calls):
     asked = pages(requests_mock, total)

@@ -1,0 +1,67 @@
+"""The kind `djarchive`: dataset revisions in an S3 bucket, as djarchive-client publishes and downloads them.
+
+    s3://BUCKET/DATASET/REVISION/PATH                      one object for a file
+    s3://BUCKET/DATASET/REVISION/djarchive-manifest.csv    uploaded last: the revision is complete
+
+`manifest` knows the manifest's text, `store` the bucket, `archive` the reading side (`windows` how a file is streamed),
+`inbox` the publishing side, `options` and `datajoint` the configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ...archive import Built, Effects
+from ...config import ArchiveSettings
+from ...errors import ConfigError
+from ...transport.credentials import Secrets
+
+try:
+    import obstore as _obstore  # noqa: F401 - only to say at once what is missing
+except ImportError as error:
+    raise ImportError("it needs the Python package 'obstore': pip install 'pacifica-fs[djarchive]'") from error
+
+from .archive import DJArchive
+from .options import Chosen, choose
+from .store import Bucket, Keys, Place
+
+
+def build(settings: ArchiveSettings, effects: Effects) -> Built:
+    """The archive, and its inbox where `admin` is configured. ConfigError if the options are wrong."""
+    chosen = choose(settings, effects.environ)
+    secrets = Secrets(settings.name, effects.environ)
+    place = Place(
+        chosen.endpoint, chosen.bucket, chosen.region, chosen.ca, chosen.timeouts.connect, chosen.timeouts.read,
+        effects.agent,
+    )  # fmt: skip
+    access = secrets.without_keyring().get("access_key", configured=chosen.access_key)
+    log = _log(settings, chosen)
+
+    def keys() -> Keys:
+        return (
+            Keys(access, secrets.get("secret_key", configured=chosen.secret_key, username=access)) if access else Keys()
+        )
+
+    archive = DJArchive(settings.name, Bucket(place, keys), _identity(access), chosen, effects.clock, log)
+    return Built(archive)
+
+
+def _identity(access: str) -> str:
+    """An access key is half a secret: enough of it to be recognised."""
+    return f"access key …{access[-4:]}" if access else "anonymous"
+
+
+def _log(settings: ArchiveSettings, chosen: Chosen) -> logging.Logger:
+    """The archive's own logger, as loud as datajoint's configuration says, also into its file."""
+    log = logging.getLogger(f"{__name__}.{settings.name}")
+    if chosen.loglevel:
+        log.setLevel(chosen.loglevel)
+    if chosen.logfile and not log.handlers:
+        try:
+            handler = logging.FileHandler(Path(chosen.logfile).expanduser())
+        except OSError as error:
+            raise ConfigError(f"{settings.source}: [archives.{settings.name}]: logfile: {error}") from error
+        handler.setFormatter(logging.Formatter("%(asctime)s:%(funcName)s:%(message)s"))
+        log.addHandler(handler)
+    return log
