@@ -1,10 +1,14 @@
-"""Hints, at the end of a run, about tests that left threads or open files behind. They fail nothing."""
+"""Hints, at the end of a run, about tests that left threads or open files behind. They fail nothing.
+
+Where pytest-xdist runs tests in several processes, each hands its hints to the first.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,6 +34,17 @@ class Leaks:
         if more >= _FILES:
             self._hints.append(f"{item.nodeid}: {more} open files more than before")
         return result
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """In a process of xdist: hand over what was found."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["leaks"] = self._hints
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """In the first process: take it."""
+        self._hints += getattr(node, "workeroutput", {}).get("leaks", [])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show what was found."""
