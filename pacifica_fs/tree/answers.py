@@ -64,7 +64,7 @@ class Answers:
         self.archive = archive
         self.finder = archive if isinstance(archive, Finder) else None
         self.limit = limit
-        spooling = Spooling(archive, clock, spool, wait)
+        self._spooling = Spooling(archive, clock, spool, wait)
         place = Crowd(clock, crowd)
         name = archive.name + "\0" + archive.identity
         self._listed: Mapping[str, Container] = {}
@@ -132,7 +132,7 @@ class Answers:
         self._folders: Fresh[Sequence[FileRef], Folders] = Fresh(
             10 * ttl,
             clock,
-            lambda key, files: Folders(archive.name, key[0], arrange(files), spooling),
+            lambda key, files: self.folders_of(key[0], files),
             capacity=FILES_KEPT,
             weight=lambda folders: folders.count + 1,
             shelf=shelf,
@@ -210,6 +210,10 @@ class Answers:
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
         return self._folders.get((container,), lambda: tuple(self.archive.files(container)))
+
+    def folders_of(self, container: str, files: Sequence[FileRef]) -> Folders:
+        """Files that are known as folders; asks nobody."""
+        return Folders(self.archive.name, container, arrange(files), self._spooling)
 
     def _seen_files(self, id: str, outage: Unreachable) -> None:
         """Offline, a container whose files were seen before exists; raises `outage` for any other."""
