@@ -75,6 +75,13 @@ class Data(msgspec.Struct, frozen=True):
 Arrival = Waiting | Data
 
 
+class Inside(msgspec.Struct, frozen=True):
+    """One folder of a container: the raw paths of the folders in it, and its files; all `parts` are from the top."""
+
+    folders: tuple[tuple[str, ...], ...]
+    files: tuple[FileRef, ...]
+
+
 class Archive(Protocol):
     """A place that keeps data sets, as containers of immutable files."""
 
@@ -156,6 +163,22 @@ class Finder(Protocol):
 
     def find_container(self, where: Where, name: str) -> Container:
         """The container called `name`, if it matches `where`; `info` may be empty. NotFound."""
+
+
+@runtime_checkable
+class Folded(Protocol):
+    """What an archive may have besides: large containers one folder at a time, where `files` would take minutes."""
+
+    def folder(self, container: str, path: tuple[str, ...]) -> Inside | None:
+        """The folder at the raw `path`; None where `files` is the better way to this container. NotFound."""
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
+
+    def recall(self, file: FileRef) -> str:
+        """Ask for a file to be brought back from tape; what to tell the user. Returns before it is there."""
 
 
 @runtime_checkable

@@ -62,7 +62,8 @@ class FileRef(msgspec.Struct, frozen=True, gc=False):
     slashes, be `..` or be too long. `tree.names` makes them safe; nothing else may use them as a path.
     `validator` (an ETag) pins the content where there is no digest. `size` may be UNKNOWN, for what the server makes
     when it is asked (an export): such a file is shown with size 0, and is read through a spool of its own at each
-    open, neither kept nor verified.
+    open, neither kept nor verified. `extra` is what else a kind knows of the file, by words of its own (`md5`,
+    `version`): shown as `user.pacifica.WORD`, and handed back to it in `open`.
     """
 
     archive: str
@@ -74,6 +75,7 @@ class FileRef(msgspec.Struct, frozen=True, gc=False):
     digest: Digest | None = None
     validator: str | None = None
     mime_type: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 class Container(msgspec.Struct, frozen=True):

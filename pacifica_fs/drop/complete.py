@@ -31,9 +31,14 @@ _TEMPORARY = re.compile(
 )
 
 
-def temporary(name: str) -> bool:
-    """True for the names under which programs write what they rename later."""
-    return _TEMPORARY.match(name) is not None
+_UNFINISHED = frozenset({".~tmp~", ".rsync-partial"})
+"""Folders in which rsync (--delay-updates, --partial-dir) keeps files under their later names."""
+
+
+def temporary(path: str) -> bool:
+    """True where programs write what they rename or move later; `path` is relative to the bundle."""
+    *folders, name = path.split("/")
+    return _TEMPORARY.match(name) is not None or not _UNFINISHED.isdisjoint(folders)
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -44,7 +44,7 @@ def look(bundle: SpoolBundle) -> Inventory:
             directories[path] = False
         elif path != COMMIT and stat.S_ISREG(state.st_mode):
             files.append((path, state))
-            if temporary(path.rpartition("/")[2]):
+            if temporary(path):
                 unfinished.append(path)
             if state.st_mode & MARK and state.st_ino not in opened:
                 unclosed.append(path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime
 import fcntl
+import itertools
 import logging
 import os
 import secrets
@@ -197,22 +198,27 @@ class Spool:
         self._unname(bundle)
 
     def _settle(self, bundle: SpoolBundle) -> None:
-        # Another process may have made these directories and stopped before it synced them.
-        newest = newest_sidecar = 0
+        """What the disk still tells of the past: when files were last changed, in which order and how far apart."""
         if not os.path.isdir(bundle.files):
             self.disk.mkdir(bundle.files)
+        data: list[int] = []
+        sidecar = 0
         for path, state in walk(bundle.files):
             if (state.st_mode & 0o170000) == 0o040000:
+                # Another process may have made this directory and stopped before it synced it.
                 bundle.made(path)
             elif bundle.is_sidecar(path):
-                newest_sidecar = max(newest_sidecar, state.st_ctime_ns)
+                sidecar = max(sidecar, state.st_ctime_ns)
             else:
-                newest = max(newest, state.st_ctime_ns)
+                data.append(state.st_ctime_ns)
+        data.sort()
+        if bundle.journal.times.keys().isdisjoint((State.HELD, State.FAILED)):  # nobody was asked for a correction
+            bundle.gap = max((later - one for one, later in itertools.pairwise(data)), default=0) / 1e9
         now = self.clock.monotonic()
-        if newest_sidecar:
+        if sidecar:
             bundle.sidecar_at = now
-        if newest:
-            bundle.data_at = now if newest <= newest_sidecar else now + 1e-6
+        if data:
+            bundle.data_at = now if data[-1] <= sidecar else now + 1e-6
 
 
 def new_id(now: float, newest: str) -> str:

@@ -42,7 +42,7 @@ class Tracker:
     ) -> None:
         self._lane, self._adopt, self._freed = lane, adopt, freed
         self._ingested, self._said = ingested, moved
-        self._polls = Pauses(0.05, 10.0, 1.25)
+        self._polls = Pauses(0.04, 10.0, 1.1)
         self._finds = Pauses(0.5, 600.0, 1.6)
         self._moved: dict[str, tuple[float, str, float]] = {}
         self._pairs: dict[str, list[tuple[Entry, FileRef]]] = {}

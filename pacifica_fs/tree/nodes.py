@@ -48,6 +48,7 @@ def inode(*key: str) -> int:
 def file_xattrs(ref: FileRef) -> Mapping[str, bytes]:
     """What is known of an archive's file without asking anybody; the state of its content is the mount's to add."""
     found = {
+        **{f"user.pacifica.{word}": value for word, value in ref.extra},
         "user.pacifica.id": ref.id,
         "user.pacifica.transaction": ref.container,
         "user.pacifica.archive": ref.archive,

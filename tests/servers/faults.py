@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -59,6 +59,12 @@ class CutRequest(msgspec.Struct, frozen=True):
     after: int = 0
 
 
+class Rewrite(msgspec.Struct, frozen=True):
+    """Pass on what `change` makes of the request's whole content, under its new length."""
+
+    change: Callable[[bytes], bytes]
+
+
 class LoseAnswer(msgspec.Struct, frozen=True):
     """Pass the request on whole, wait for the whole answer, and close the connection without a byte of it."""
 
@@ -70,7 +76,7 @@ class Corrupt(msgspec.Struct, frozen=True):
     mask: int = 0xFF
 
 
-Fault = Reply | Replace | Delay | Stall | StallAnswer | CutAnswer | CutRequest | LoseAnswer | Corrupt
+Fault = Reply | Replace | Delay | Stall | StallAnswer | CutAnswer | CutRequest | Rewrite | LoseAnswer | Corrupt
 
 
 class Rule:

@@ -16,14 +16,27 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import msgspec
 
-from .faults import Corrupt, CutAnswer, CutRequest, Delay, Fault, LoseAnswer, Replace, Reply, Rule, Stall, StallAnswer
+from .faults import (
+    Corrupt,
+    CutAnswer,
+    CutRequest,
+    Delay,
+    Fault,
+    LoseAnswer,
+    Replace,
+    Reply,
+    Rewrite,
+    Rule,
+    Stall,
+    StallAnswer,
+)
 
 CHUNK = 1 << 16
 WINDOW = 1 << 17
@@ -254,6 +267,13 @@ class FaultyProxy:
         body: _Body,
         fault: Fault | None,
     ) -> None:
+        pieces: Iterable[bytes] = body
+        if isinstance(fault, Rewrite):
+            changed = fault.change(b"".join(body))
+            pieces = [changed]
+            body.chunked = False
+            del headers["Content-Length"]
+            headers["Content-Length"] = str(len(changed))
         upstream.putrequest(method, self._prefix + path, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             if name.lower() not in _HOP:
@@ -266,7 +286,7 @@ class FaultyProxy:
         if left == 0:
             raise ConnectionAbortedError("cut before the request's content")
         try:
-            for piece in body:
+            for piece in pieces:
                 if left is not None:
                     piece = piece[:left]
                     left -= len(piece)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cachetools import TTLCache
 
 from ...config import ArchiveSettings
 from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, TooLarge, Unreachable
@@ -22,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # A bundle is looked for among what was uploaded since it was made, less what the two clocks may differ.
 SKEW_NS = 3600 * 10**9
+ALLOWED_SECONDS = 30.0
 SEND_SECONDS = 120.0
 SPOOL_SECONDS = 600.0
 SPOOL_RATE = 5 * 2**20
@@ -51,6 +57,8 @@ class PacificaInbox:
         self._metadata = metadata
         self._catalogue = catalogue
         self._numbers: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._allowed: TTLCache[str, bool] = TTLCache(256, ALLOWED_SECONDS)
 
     def check(self, bundle: Bundle) -> Sequence[Problem]:
         """See Inbox."""
@@ -64,10 +72,24 @@ class PacificaInbox:
         if not found and self._limit is not None and self.length(bundle) > self._limit:
             found.append(_too_large(self.length(bundle), self._limit))
         fields = bundle.metadata.fields
-        refusal = self._policy.refusal(entries.header(fields, submitter))
+        refusal = self._refusal(entries.header(fields, submitter))
         if refusal is not None:
             found.extend(_refusals(refusal, self._who(bundle), fields["project"].strip(), fields["instrument"].strip()))
         return found
+
+    def _refusal(self, header: list[dict[str, Any]]) -> tuple[str, ...] | None:
+        """What policy says; its yes holds for a moment: many bundles of one day ask the same, the site is slow at it,
+        and asks itself again when it ingests.
+        """
+        key = json.dumps(header, sort_keys=True)
+        with self._lock:
+            if key in self._allowed:
+                return None
+        refusal = self._policy.refusal(header)
+        if refusal is None:
+            with self._lock:
+                self._allowed[key] = True
+        return refusal
 
     def unknown(self, fields: Mapping[str, str]) -> Sequence[Problem]:
         """Those of `fields` (a project, an instrument) that the site does not know; it judges rights only with both."""

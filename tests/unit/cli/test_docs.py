@@ -10,11 +10,15 @@ from pacifica_fs import config
 from pacifica_fs.archives import local
 from pacifica_fs.archives.pacifica.options import Options, TimeoutOptions
 from pacifica_fs.cli.main import COMMANDS, cli
+from pacifica_fs.drop.journal import Entry, Journal
+from pacifica_fs.drop.receipt import receipt
 from pacifica_fs.drop.states import State
 from pacifica_fs.drop.upload import Upload
+from pacifica_fs.model import FileRef
 
 ROOT = Path(__file__).parents[3]
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+DROP = (ROOT / "docs/drop.md").read_text()
 STATUS = (ROOT / "docs/status.md").read_text()
 
 
@@ -70,6 +74,29 @@ def test_every_field_of_an_upload_is_documented():
     assert first_column(section(STATUS, "### status.json")) == fields(Upload)
 
 
+def test_every_field_of_the_journal_is_documented():
+    rows = first_column(section(DROP, "### bundle.json"))
+    text = section(DROP, "### bundle.json")
+    assert rows == fields(Journal)
+    assert all(f'"{name}"' in text for name in fields(Entry))
+
+
+def test_every_field_of_a_receipt_is_documented():
+    journal = Journal(
+        "1",
+        "here",
+        "run",
+        State.DONE,
+        "",
+        "",
+        files=(Entry("a", 1, 0, "sha1:00"), Entry("m", 1, 0, "sha1:00", role="sidecar")),
+    )
+    made = receipt(journal, [(journal.files[0], FileRef("here", "1", "2", ("a",), 1, 0))], 0.0, "me")
+    text = section(STATUS, "### receipt.json")
+    assert first_column(text) == set(made)
+    assert all(f'"{name}"' in text for name in {*made["files"][0], *made["sidecar"]})
+
+
 def test_every_state_is_documented():
     assert first_column(section(STATUS, "### States")) == {state.value for state in State}
 
@@ -95,3 +122,12 @@ def test_documented_commands_exist():
             for option in options.split():
                 letters = [option] if option.startswith("--") else [f"-{letter}" for letter in option[1:]]
                 assert set(letters) <= known, f"{file.name}: pacifica-fs {name} {option}"
+
+
+def test_the_tests_that_coverage_names_exist():
+    for line in (ROOT / "docs/coverage.md").read_text().splitlines():
+        file = None
+        for name in re.findall(r"`(tests/[\w/.]+|)((?:::\w+)?)`", line):
+            file = ROOT / name[0] if name[0] else file
+            assert file is not None and file.exists(), f"{name}: {line}"
+            assert not name[1] or f"def {name[1].removeprefix('::')}" in file.read_text(), f"{name}: {line}"

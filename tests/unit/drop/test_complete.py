@@ -66,13 +66,16 @@ def test_no_files():
     "name",
     [
         ".a.dat.Xy12aB", "a.dat.part", "a.dat~", ".a.txt.swp", ".a.txt.swx", "4913", ".#a", "#a#", "x.crdownload",
-        ".~lock.a.odt#", "~$a.docx", ".nfs0123456789abcdef0001", ".goutputstream-ABC",
+        ".~lock.a.odt#", "~$a.docx", ".nfs0123456789abcdef0001", ".goutputstream-ABC", "sub/a.part", ".~tmp~/a.dat",
+        "sub/.~tmp~/a.dat", ".rsync-partial/a.dat",
     ],
 )  # fmt: skip
 def test_temporary_names(name):
     assert temporary(name)
 
 
-@pytest.mark.parametrize("name", ["a.dat", "part", ".hidden", ".bashrc", "a.part.dat", "swap.sw", "ä b", ".a.b", "~"])
+@pytest.mark.parametrize(
+    "name", ["a.dat", "part", ".hidden", ".bashrc", "a.part.dat", "swap.sw", "ä b", ".a.b", "~", "a.part/b.dat"]
+)
 def test_names_that_are_not(name):
     assert temporary(name) == (name == "~")

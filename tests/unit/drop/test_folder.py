@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+import msgspec
 import pytest
 
 from pacifica_fs.drop.offline import read_uploads
@@ -432,6 +433,21 @@ def test_metadata_json_that_is_data(rig, run):
     rig.commit("run")
     done = rig.until_state("done")
     assert done.sidecar == "" and set(rig.site.contents["1000"]) == {"metadata.json"}
+
+
+def test_other_names_of_a_sidecar(rig):
+    """`[drop] sidecar_names`: the first that is one counts, and the others are data."""
+    rig.stop()
+    rig.settings = msgspec.structs.replace(rig.settings, sidecar_names=("about.yaml", "run.json"))
+    rig.start()
+    rig.mkdir("run")
+    rig.put("run/about.yaml", b"temperature: 27\n")
+    rig.put("run/run.json", SIDECAR)
+    rig.put("run/metadata.json", SIDECAR)
+    rig.commit("run")
+    done = rig.until_state("done")
+    assert done.sidecar == "run.json" and set(rig.site.contents["1000"]) == {"about.yaml", "metadata.json"}
+    assert dict(rig.site.containers["1000"][0].metadata.fields)["project"] == "1234a"
 
 
 def test_what_is_not_kept_is_said(rig, run):

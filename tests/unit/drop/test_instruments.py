@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from .conftest import SIDECAR
 
 
@@ -40,6 +42,45 @@ def test_an_instrument_that_writes_a_frame_every_thirty_seconds_is_not_cut_in_tw
     pass_time(rig, 2)
     rig.until_state("done")
     assert len(rig.site.sends) == 1 and len(rig.site.contents["1000"]) == 20
+
+
+def test_a_restart_does_not_forget_the_gaps(rig):
+    """What the daemon knew of the instrument's rhythm, the times of its files still tell."""
+    rig.mkdir("run")
+    rig.put("run/frame1")
+    time.sleep(0.3)
+    rig.put("run/frame2")
+    rig.put("run/metadata.json", SIDECAR)
+    rig.restart()
+    (bundle,) = rig.drop._spool.bundles.values()
+    assert 0.3 <= bundle.gap < 60
+    pass_time(rig, 29)
+    looks(rig)
+    assert rig.upload().state == "open"
+    pass_time(rig, 1 + 4 * bundle.gap)
+    rig.until_state("done", advance=1)
+
+
+def test_what_cannot_be_taken_back_waits_for_a_word(rig):
+    """A kind of archive that never seals by quiet: `.commit` or the sidecar's list, for follow-ons too."""
+    rig.stop()
+    rig.site.reversible = False
+    rig.start()
+    rig.mkdir("run")
+    rig.put("run/a", b"alpha")
+    rig.put("run/metadata.json", SIDECAR)
+    pass_time(rig, 10 * 86400)
+    looks(rig)
+    assert rig.upload().state == "open" and "cannot be taken back" in rig.upload().waiting_for
+    rig.commit("run")
+    rig.until_state("done")
+    rig.put("run/b", b"beta")
+    pass_time(rig, 10 * 86400)
+    looks(rig)
+    assert rig.drop.uploads()[0].state == "open" and len(rig.site.sends) == 1
+    rig.put("run/new.json", b'{"project": "1234a", "files": ["b"]}')
+    rig.at("run").rename("new.json", rig.at("run"), "metadata.json")
+    rig.until(lambda: len(rig.site.containers) == 2)
 
 
 def test_cp_r_whose_sidecar_comes_first(rig):

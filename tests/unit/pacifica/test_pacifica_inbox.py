@@ -32,6 +32,21 @@ def test_a_good_bundle(inbox, bundle, requests_mock):
     assert [entry["value"] for entry in requests_mock.last_request.json()] == [102, "51001", 2001]
 
 
+def test_a_yes_of_policy_holds_for_a_moment_and_a_no_does_not(inbox, site, bundle, requests_mock, monkeypatch):
+    def asked():
+        return sum(request.url == POLICY + "/ingest" for request in requests_mock.request_history)
+
+    requests_mock.post(POLICY + "/ingest", [refusal("Invalid values for project"), {"json": {"status": "success"}}])
+    assert len(inbox.check(bundle({"a": b"1"}))) == 1
+    for _ in range(3):
+        assert inbox.check(bundle({"a": b"1"})) == []
+    assert asked() == 2
+    assert inbox.check(bundle({"a": b"1"}, project="other")) == [] and asked() == 3
+    monkeypatch.setattr("pacifica_fs.archives.pacifica.inbox.ALLOWED_SECONDS", 0)
+    later = site(policy=POLICY, ingest=INGEST).inbox
+    assert later.check(bundle({"a": b"1"})) == later.check(bundle({"a": b"1"})) == [] and asked() == 5
+
+
 def test_policy_is_not_asked_about_what_is_wrong_already(inbox, bundle, requests_mock):
     assert len(inbox.check(bundle(project=None))) == 1
     assert requests_mock.call_count == 0

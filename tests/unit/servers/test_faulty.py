@@ -15,6 +15,7 @@ from tests.servers.faults import (
     LoseAnswer,
     Replace,
     Reply,
+    Rewrite,
     Stall,
     StallAnswer,
 )
@@ -110,6 +111,13 @@ def test_request_content_is_passed_on_with_and_without_a_length(proxy, client):
     pieces = (CONTENT[start : start + 7000] for start in range(0, len(CONTENT), 7000))
     answer = client.post(proxy.url, data=pieces, headers={"Expect": "100-continue"}, timeout=10)
     assert answer.content == CONTENT
+
+
+def test_request_content_is_changed_on_the_way(service, proxy, client):
+    proxy.on("POST", "", Rewrite(bytes.upper), times=2)
+    assert client.post(proxy.url, data=b"some", timeout=10).content == b"SOME"
+    assert client.post(proxy.url, data=iter([b"so", b"me"]), timeout=10).content == b"SOME"
+    assert client.post(proxy.url, data=b"some", timeout=10).content == b"some"
 
 
 def test_requests_are_counted_by_method_and_path(proxy, client):
