@@ -28,6 +28,7 @@ from .model import (
     Group,
     Health,
     Listing,
+    Metadata,
     Problem,
     Progress,
     Ticket,
@@ -238,6 +239,35 @@ class Inbox(Protocol):
 
         Empty: the archive was asked and has none (yet).
         """
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """What an inbox may have besides: a say in which files make a bundle, and where it lies. Optional."""
+
+    @property
+    def layout(self) -> str:
+        """Which folder is a bundle, where `layout` is not configured: `{dataset}/{revision}`."""
+
+    @property
+    def whole(self) -> bool:
+        """True where a container is one upload: files that an earlier one had are sent again with what is new."""
+
+    @property
+    def manifest(self) -> str:
+        """A file of this name lists a bundle's files: the bundle is complete once all of them are there.
+
+        The archive may list one by itself that was not sent.
+        """
+
+    def listed(self, content: bytes) -> Mapping[str, int]:
+        """Paths and sizes that a manifest's `content` lists. BadAnswer if it is none (yet)."""
+
+    def leaves_out(self, path: str, metadata: Metadata) -> str:
+        """Why the file at `path` is no part of what is sent; "" if it is."""
+
+    def place(self, container: str) -> str:
+        """Where the mount shows a container, below the archive's folder."""
 
 
 class Effects(msgspec.Struct, frozen=True):

@@ -183,7 +183,10 @@ class BundleFile(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value."""
+    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value.
+
+    `left_out` are paths that are not in `files` because the inbox leaves them out (see `archive.Choosy`).
+    """
 
     id: str
     archive: str
@@ -191,6 +194,7 @@ class Bundle(msgspec.Struct, frozen=True):
     files: tuple[BundleFile, ...]
     metadata: Metadata
     created_ns: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

@@ -96,8 +96,8 @@ def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFo
         if state.receipt:
             files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
         if state.transaction:
-            target = f"{'../' * depth}{upload.archive}/transactions/{state.transaction}"
-            files.append(("transaction", Symlink((*key, "transaction"), target)))
+            place = state.path or f"{upload.archive}/transactions/{state.transaction}"
+            files.append(("transaction", Symlink((*key, "transaction"), "../" * depth + place)))
         if not earlier and _earlier(sources, state):
             files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), mode=PRIVATE)))
         return files
