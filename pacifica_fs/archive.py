@@ -23,6 +23,7 @@ from .clock import Clock
 from .model import (
     Bundle,
     Container,
+    Event,
     FileRef,
     Group,
     Health,
@@ -193,6 +194,14 @@ class Versioned(Protocol):
 
     def version(self) -> str:
         """Equal texts: no listing has changed between the calls. One small request, or a few."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What an archive may have besides: events that tell of new containers. Optional; gives it a folder `events/`."""
+
+    def event(self, data: bytes) -> Event:
+        """What an event says, from its JSON. Invalid, whose sentence says what is wrong. Asks nobody."""
 
 
 class Inbox(Protocol):

@@ -1,6 +1,7 @@
 """A MyTardis site through a kernel mount: what programs and people see."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -38,8 +39,8 @@ def failure(path):
 def test_a_days_work(mount, tardis, tmp_path):
     """cp, ls, getfattr; every file is that of its record; nothing is recalled from tape by the way."""
     folder = mount.path / "tardis" / ONE / TWO
-    for name in ("gone.dat", "unverified.dat", "no-object.dat", "tape.dat"):
-        tardis.site.files[{"gone.dat": 25, "unverified.dat": 24, "no-object.dat": 26, "tape.dat": 27}[name]].dataset = 3
+    for id in (24, 25, 26, 27):  # what cannot be read is elsewhere today
+        tardis.site.files[id].dataset = 3
     shutil.copytree(folder, tmp_path / "copy")
     for file in tardis.site.files.values():
         if file.dataset == 2 and (file.directory, file.filename) != ("x", "index") and file.id != 21:
@@ -48,9 +49,7 @@ def test_a_days_work(mount, tardis, tmp_path):
     assert (tmp_path / "copy/x/index_18").read_bytes() == b"a file\n"
     assert (tmp_path / "copy/v/dup (version 1).txt").read_bytes() == b"first\n"
     plain = folder / "plain.txt"
-    assert os.getxattr(plain, "user.pacifica.md5").decode() == "3b30c72dde16e1e0a4d0a2cdf8a6e7ad"[:0] + os.getxattr(
-        plain, "user.pacifica.digest"
-    ).decode().removeprefix("md5:")
+    assert os.getxattr(plain, "user.pacifica.md5").decode() == hashlib.md5(b"plain\n").hexdigest()
     assert os.getxattr(plain, "user.pacifica.verified") == b"yes"
     assert os.getxattr(plain, "user.mime_type") == b"text/plain"
     assert os.getxattr(plain, "user.pacifica.state") == b"cached"
@@ -106,11 +105,9 @@ def test_wrong_credentials_are_seen_at_once(mounted, tardis):
     with pytest.raises(PermissionError):
         os.listdir(mount.path / "tardis")
     end = time.monotonic() + 30
-    while (
-        not (found := json.loads((mount.path / "status/archives/tardis.json").read_text())).get("error", "").count("c")
-    ):
-        assert time.monotonic() < end
-    assert "credentials" in found["error"]
+    while "credentials" not in (found := mount.json("status/archives/tardis.json"))["error"]:
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
 
 
 def test_an_outage_is_no_empty_folder(mount, tardis):
