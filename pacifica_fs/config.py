@@ -122,6 +122,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True):
     layout: str = "{name}"
     single_files: bool = False
     max_bundle: Size | None = None
+    users: Mapping[str, str] = {}
     options: Mapping[str, Any] = {}
     source: str = ""
 

@@ -43,7 +43,7 @@ class Journal(msgspec.Struct, frozen=True):
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
     that this one follows; `single` that it is one file of `drop/ARCHIVE/`; `committed` that the user
     said it is complete; `again` that the user wants to have sent what the archive has already; `told` is the last
-    state that `[drop] on_state` was told.
+    state that `[drop] on_state` was told; `uid` is the user who made it (-1: the daemon's).
     """
 
     id: str
@@ -75,6 +75,7 @@ class Journal(msgspec.Struct, frozen=True):
     again: bool = False
     told: str = ""
     receipt: Mapping[str, Any] = {}
+    uid: int = -1
     times: Mapping[str, str] = {}
 
     @property

@@ -23,7 +23,7 @@ from ..content.content import Content, ReadPolicy
 from ..drop.drop import Drop, Target
 from ..errors import ConfigError
 from ..model import FileRef, Health
-from ..mount.session import MountOptions, serve
+from ..mount.session import MountOptions, caller, serve
 from ..tree import views
 from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
@@ -101,6 +101,7 @@ class App:
             clock,
             owner,
             ingested=lambda name: self.trees[name].forget(),
+            caller=caller,
         )
         self._inboxes = {name for name, each in built.items() if each.inbox is not None}
         self.requests: Counter[str] = Counter()
