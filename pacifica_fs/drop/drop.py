@@ -85,7 +85,7 @@ class Drop:
         self._adopt, self._ingested, self._clock, self._owner = adopt, ingested, clock, owner
         self._spool = Spool(root, disk or Disk(), clock, settings.sidecar_names, self._stirred)
         self._refusals = Refusals(root, disk or Disk())
-        self._sites = {name: layout_of(target.settings) for name, target in targets.items()}
+        self._sites = {name: layout_of(target.settings, target.inbox) for name, target in targets.items()}
         self._workers: dict[str, tuple[Worker, ...]] = {}
         self._stopping = threading.Event()
         self._herald: Worker | None = None

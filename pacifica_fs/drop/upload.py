@@ -100,7 +100,9 @@ def upload(
         task=task,
         percent=100.0 if done else percent,
         transaction=journal.transaction,
-        path=f"{journal.archive}/transactions/{journal.transaction}" if journal.transaction else "",
+        path=f"{journal.archive}/{journal.place or f'transactions/{journal.transaction}'}"
+        if journal.transaction
+        else "",
         sidecar=journal.sidecar,
         problems=journal.problems,
         left_out=journal.left_out,

@@ -27,6 +27,7 @@ class Sources(msgspec.Struct, frozen=True):
     downloads: Callable[[], Sequence[Mapping[str, Any]]]
     cache: Callable[[], Mapping[str, Any]]
     archives: Mapping[str, Archive]
+    events: Mapping[str, Callable[[], Sequence[Mapping[str, Any]]]]
     watch: Watch
     metrics: Callable[[], str]
     log: Callable[[], str]
@@ -38,6 +39,7 @@ def tree(sources: Sources) -> ListedFolder:
         ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources))),
         ("jobs", ListedFolder(("status", "jobs"), lambda: [])),
         ("archives", ListedFolder(("status", "archives"), lambda: _archives(sources))),
+        ("events", ListedFolder(("status", "events"), lambda: _events(sources))),
         ("downloads.json", TextFile(("status", "downloads"), lambda: as_json(sources.downloads()))),
         ("cache.json", TextFile(("status", "cache"), lambda: as_json(sources.cache()))),
         ("metrics", TextFile(("status", "metrics"), sources.metrics)),
@@ -95,8 +97,8 @@ def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFo
         if state.receipt:
             files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs, uid)))
         if state.transaction:
-            target = f"{'../' * depth}{upload.archive}/transactions/{state.transaction}"
-            files.append(("transaction", Symlink((*key, "transaction"), target)))
+            place = state.path or f"{upload.archive}/transactions/{state.transaction}"
+            files.append(("transaction", Symlink((*key, "transaction"), "../" * depth + place)))
         if not earlier and _earlier(sources, state):
             files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), PRIVATE, uid=uid)))
         return files
@@ -122,6 +124,13 @@ def _archives(sources: Sources) -> Entries:
         return TextFile(("status", "archives", name), lambda: _health(sources, name))
 
     return [(f"{name}.json", file(name)) for name in sources.archives]
+
+
+def _events(sources: Sources) -> Entries:
+    def file(name: str) -> TextFile:
+        return TextFile(("status", "events", name), lambda: as_json(sources.events[name]()))
+
+    return [(f"{name}.json", file(name)) for name in sources.events]
 
 
 def _health(sources: Sources, name: str) -> str:
