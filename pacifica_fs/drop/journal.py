@@ -43,7 +43,7 @@ class Journal(msgspec.Struct, frozen=True):
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
     that this one follows; `single` that it is one file of `drop/ARCHIVE/`; `committed` that the user
     said it is complete; `again` that the user wants to have sent what the archive has already; `told` is the last
-    state that `[drop] on_state` was told.
+    state that `[drop] on_state` was told; `audited` that the archive was asked afterwards whether it has it twice.
     """
 
     id: str
@@ -74,6 +74,7 @@ class Journal(msgspec.Struct, frozen=True):
     cleared: bool = False
     again: bool = False
     told: str = ""
+    audited: bool = False
     receipt: Mapping[str, Any] = {}
     times: Mapping[str, str] = {}
 
