@@ -23,10 +23,12 @@ from .clock import Clock
 from .model import (
     Bundle,
     Container,
+    Event,
     FileRef,
     Group,
     Health,
     Listing,
+    Metadata,
     Problem,
     Progress,
     Ticket,
@@ -72,6 +74,13 @@ class Data(msgspec.Struct, frozen=True):
 
 
 Arrival = Waiting | Data
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """One folder of a container: the raw paths of the folders in it, and its files; all `parts` are from the top."""
+
+    folders: tuple[tuple[str, ...], ...]
+    files: tuple[FileRef, ...]
 
 
 class Archive(Protocol):
@@ -158,6 +167,25 @@ class Finder(Protocol):
 
 
 @runtime_checkable
+class Folded(Protocol):
+    """What an archive may have besides: large containers one folder at a time, where `files` would take minutes."""
+
+    def folder(self, container: str, path: tuple[str, ...]) -> Inside | None:
+        """The folder at the raw `path`; None where `files` is the better way to this container. NotFound."""
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
+
+    def recall(self, file: FileRef) -> bool:
+        """Ask for a file to be brought back from tape; False: it is not on one. Returns before it is there.
+
+        NotPermitted where the configuration forbids it.
+        """
+
+
+@runtime_checkable
 class Versioned(Protocol):
     """What an archive may have besides: a cheap way to see that listings are as they were. Optional.
 
@@ -166,6 +194,14 @@ class Versioned(Protocol):
 
     def version(self) -> str:
         """Equal texts: no listing has changed between the calls. One small request, or a few."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What an archive may have besides: events that tell of new containers. Optional; gives it a folder `events/`."""
+
+    def event(self, data: bytes) -> Event:
+        """What an event says, from its JSON. Invalid, whose sentence says what is wrong. Asks nobody."""
 
 
 class Inbox(Protocol):
@@ -206,6 +242,35 @@ class Inbox(Protocol):
 
         Empty: the archive was asked and has none (yet).
         """
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """What an inbox may have besides: a say in which files make a bundle, and where it lies. Optional."""
+
+    @property
+    def layout(self) -> str:
+        """Which folder is a bundle, where `layout` is not configured: `{dataset}/{revision}`."""
+
+    @property
+    def whole(self) -> bool:
+        """True where a container is one upload: files that an earlier one had are sent again with what is new."""
+
+    @property
+    def manifest(self) -> str:
+        """A file of this name lists a bundle's files: the bundle is complete once all of them are there.
+
+        The archive may list one by itself that was not sent.
+        """
+
+    def listed(self, content: bytes) -> Mapping[str, int]:
+        """Paths and sizes that a manifest's `content` lists. BadAnswer if it is none (yet)."""
+
+    def leaves_out(self, path: str, metadata: Metadata) -> str:
+        """Why the file at `path` is no part of what is sent; "" if it is."""
+
+    def place(self, container: str) -> str:
+        """Where the mount shows a container, below the archive's folder."""
 
 
 class Effects(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@
     ├── ConfigError         a configuration file or option is wrong            EINVAL
     ├── NotFound            the archive says that there is no such thing       ENOENT
     ├── Denied              this identity may not                              EACCES
+    │   └── Embargoed       nor may anybody else before it is released         EPERM
     ├── NotPermitted        nobody may (a link into the drop)                  EPERM
     ├── ReadOnly            archives do not change                             EROFS
     ├── Exists, NotEmpty, IsADirectory, NotADirectory, NameTooLong, Invalid, Unsupported, NoAttribute
@@ -12,6 +13,8 @@
     ├── TooBusy             too many requests wait already                     EBUSY
     ├── BadAnswer           the server answered, but not what it promised      EIO
     │   └── Unobtainable    it was asked several times, and cannot do it       EIO
+    │       ├── Unverified  it has no copy that it has verified                ENODATA
+    │       └── Offline     its copy is on tape, and was not recalled          ENOMEDIUM
     ├── Corrupt             bytes do not match their digest or size            EIO
     ├── Stale               the file changed on the server since it was listed ESTALE
     ├── TooLarge            the archive takes no upload of this size            EFBIG
@@ -47,6 +50,12 @@ class Denied(PacificaFSError):
     """The identity in use may not do this."""
 
     errno = errno.EACCES
+
+
+class Embargoed(Denied):
+    """The content is listed, but not given out before its release."""
+
+    errno = errno.EPERM
 
 
 class NotPermitted(PacificaFSError):
@@ -139,6 +148,18 @@ class BadAnswer(PacificaFSError):
 
 class Unobtainable(BadAnswer):
     """The archive was asked several times and cannot give out this file; to ask again at once is no use."""
+
+
+class Unverified(Unobtainable):
+    """The archive lists the file, but has no copy of it that it verified (yet)."""
+
+    errno = errno.ENODATA
+
+
+class Offline(Unobtainable):
+    """The archive's copy is on tape; it is fetched from there only where that is asked for."""
+
+    errno = errno.ENOMEDIUM
 
 
 class Corrupt(PacificaFSError):

@@ -62,7 +62,8 @@ class FileRef(msgspec.Struct, frozen=True, gc=False):
     slashes, be `..` or be too long. `tree.names` makes them safe; nothing else may use them as a path.
     `validator` (an ETag) pins the content where there is no digest. `size` may be UNKNOWN, for what the server makes
     when it is asked (an export): such a file is shown with size 0, and is read through a spool of its own at each
-    open, neither kept nor verified.
+    open, neither kept nor verified. `extra` is what else a kind knows of the file, by words of its own (`md5`,
+    `version`): shown as `user.pacifica.WORD`, and handed back to it in `open`.
     """
 
     archive: str
@@ -74,6 +75,7 @@ class FileRef(msgspec.Struct, frozen=True, gc=False):
     digest: Digest | None = None
     validator: str | None = None
     mime_type: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -139,6 +141,22 @@ class View(msgspec.Struct, frozen=True):
     terms: Mapping[str, str] = {}
 
 
+class Event(msgspec.Struct, frozen=True):
+    """What an archive told of a new container: its `files`, without a request.
+
+    `id` is the event's own; `container` may be empty where the event does not say. `where` has the container's values
+    of dimensions, `keys` its key/value pairs, as far as the event has them. `type` is for the status.
+    """
+
+    id: str
+    container: str = ""
+    files: tuple[FileRef, ...] = ()
+    mtime_ns: int = 0
+    where: Mapping[str, str] = {}
+    keys: tuple[tuple[str, str], ...] = ()
+    type: str = ""
+
+
 class Metadata(msgspec.Struct, frozen=True):
     """What a sidecar says, in one form for all kinds.
 
@@ -165,7 +183,10 @@ class BundleFile(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value."""
+    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value.
+
+    `left_out` are paths that are not in `files` because the inbox leaves them out (see `archive.Choosy`).
+    """
 
     id: str
     archive: str
@@ -173,6 +194,7 @@ class Bundle(msgspec.Struct, frozen=True):
     files: tuple[BundleFile, ...]
     metadata: Metadata
     created_ns: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

@@ -13,12 +13,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..archive import Archive, Inbox
+from ..archive import Archive, Choosy, Inbox
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
-from ..model import Bundle, Metadata, Problem
+from ..model import Bundle, FileRef, Metadata, Problem
+from . import people
 from .bundle import SpoolBundle
-from .layout import Layout
+from .journal import Journal
+from .layout import DEFAULT, Layout
 from .limits import Refusals
 from .room import Room
 from .seal import as_bundle
@@ -43,7 +45,8 @@ class Lane:
     ) -> None:
         self.settings, self.archive, self.inbox, self.drop = settings, archive, inbox, drop
         self.spool, self.room, self.refusals, self.clock = spool, room, refusals, clock
-        self.layout = layout_of(settings)
+        self.layout = layout_of(settings, inbox)
+        self.choosy = inbox if isinstance(inbox, Choosy) else None
         self.stopping = threading.Event()
         self.fields: Iterable[str] = getattr(inbox, "fields", FIELDS)
 
@@ -61,17 +64,36 @@ class Lane:
         own = reading.metadata
         if own is None and (before := bundle.journal.inherited) is not None:
             own = msgspec.structs.replace(before, files=None)
-        return with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
+        found = with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
+        who = people.submitter(bundle.journal.uid, self.settings.users)
+        return msgspec.structs.replace(found, fields={**found.fields, "submitter": who}) if who else found
 
     def problems(self, bundle: SpoolBundle, reading: Reading) -> tuple[Problem, ...]:
         """What is wrong with the sidecar by itself, or with where it lies."""
-        return reading.problems or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        return (
+            reading.problems
+            or people.problems(bundle.journal.uid, self.settings)
+            or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        )
+
+    def listed(self, journal: Journal) -> list[FileRef]:
+        """What the archive lists of a bundle's container, without a manifest that it made itself. NotFound."""
+        files = self.archive.files(journal.transaction)
+        own = self.choosy.manifest if self.choosy else ""
+        if not own or any(entry.path == own for entry in journal.files):
+            return list(files)
+        return [ref for ref in files if ref.parts != (own,)]
+
+    def place(self, container: str) -> str:
+        """Where the mount shows a container, below the archive's folder."""
+        return self.choosy.place(container) if self.choosy else f"transactions/{container}"
 
     def bundle(self, bundle: SpoolBundle) -> Bundle:
         """The value for the inbox."""
         return as_bundle(bundle, bundle.journal.metadata or Metadata())
 
 
-def layout_of(settings: ArchiveSettings) -> Layout:
-    """The archive's `layout`; ConfigError."""
-    return Layout.parse(settings.layout, f"{settings.source or 'the configuration'}: archives.{settings.name}.layout")
+def layout_of(settings: ArchiveSettings, inbox: Inbox) -> Layout:
+    """The archive's `layout`, configured or its own; ConfigError."""
+    text = settings.layout or (inbox.layout if isinstance(inbox, Choosy) else DEFAULT)
+    return Layout.parse(text, f"{settings.source or 'the configuration'}: archives.{settings.name}.layout")

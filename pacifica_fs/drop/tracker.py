@@ -130,7 +130,8 @@ class Tracker:
             self._moved.pop(journal.id, None)
             bundle.transition(Event.REJECTED, problems=(problem,), end_sent="")
         elif progress.outcome == "done" and progress.container:
-            bundle.note(transaction=progress.container, problems=())
+            place = self._lane.place(progress.container)
+            bundle.note(transaction=progress.container, place=place, problems=())
             self._said()
             self._compare(bundle)
         elif progress.outcome == "done":
@@ -150,11 +151,11 @@ class Tracker:
         journal, lane = bundle.journal, self._lane
         bundle.task = "comparing"
         try:
-            listed = lane.archive.files(journal.transaction)
+            listed = lane.listed(journal)
         except NotFound:
             if lane.clock.now() - seconds(journal.updated) < LATE:
                 return
-            listed = ()
+            listed = []
         except PacificaFSError as error:
             bundle.waiting_for = f"{lane.settings.name}, to compare what it lists: {error}"
             return
@@ -206,7 +207,7 @@ class Tracker:
         pairs = self._pairs.pop(bundle.journal.id, None)
         if pairs is None:
             try:
-                pairs, _ = matched(bundle.journal.files, self._lane.archive.files(bundle.journal.transaction))
+                pairs, _ = matched(bundle.journal.files, self._lane.listed(bundle.journal))
             except PacificaFSError:
                 pairs = []
         for entry, ref in pairs:
@@ -216,10 +217,22 @@ class Tracker:
                     bundle.disk.adopt(self._adopt, ref, path)
                 except (PacificaFSError, OSError) as error:
                     log.warning("%s was not taken over by the cache: %s", path, error)
-        bundle.disk.remove_tree(bundle.files)
-        self._freed(sum(entry.size for entry in bundle.journal.files))
+        self._remove(bundle)
         bundle.digests.clear()
         bundle.note(cleared=True)
+
+    def _remove(self, bundle: SpoolBundle) -> None:
+        """Take away what the archive has; what its rules left out stays in the spool until it is discarded."""
+        left = {entry.path for entry in bundle.journal.files if entry.role == "left"}
+        gone = [entry for entry in bundle.journal.files if entry.path not in left]
+        if not left:
+            bundle.disk.remove_tree(bundle.files)
+        for entry in gone if left else ():
+            try:
+                bundle.disk.unlink(bundle.real(entry.path))
+            except FileNotFoundError:
+                continue
+        self._freed(sum(entry.size for entry in gone))
 
     def _search(self, bundle: SpoolBundle) -> None:
         lane = self._lane
@@ -276,7 +289,13 @@ class Tracker:
         ended = bundle.journal.end_sent or stamp(self._lane.clock.now())
         with bundle.lock:
             bundle.transition(
-                Event.FOUND, transaction=first, duplicates=tuple(others), problems=(), outage=False, end_sent=ended
+                Event.FOUND,
+                transaction=first,
+                place=self._lane.place(first),
+                duplicates=tuple(others),
+                problems=(),
+                outage=False,
+                end_sent=ended,
             )
 
 

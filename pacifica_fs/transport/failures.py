@@ -43,9 +43,10 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def html(self) -> bool:
-        """True for a web page, whoever made it."""
+        """True for a web page, whoever made it; frameworks call an empty answer that, too."""
         start = self.body[:200].lstrip().lower()
-        return "html" in self.headers.get("content-type", "") or start.startswith((b"<!doctype html", b"<html"))
+        is_html = "html" in self.headers.get("content-type", "")
+        return (is_html and bool(start)) or start.startswith((b"<!doctype html", b"<html"))
 
 
 Judge = Callable[[Answer], PacificaFSError | None]

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..archive import Archive, Finder
+from ..archive import Archive, Finder, Folded, Inside
 from ..clock import Clock
 from ..errors import NotFound, Unreachable
 from ..model import Container, FileRef, Group, Listing, View
 from .changes import Changes
 from .crowd import Crowd
+from .deep import Level, level_of
 from .documents import JSON, README
 from .fresh import Fresh
 from .inside import Folders
@@ -64,7 +65,8 @@ class Answers:
         self.archive = archive
         self.finder = archive if isinstance(archive, Finder) else None
         self.limit = limit
-        spooling = Spooling(archive, clock, spool, wait)
+        self.spooling = Spooling(archive, clock, spool, wait)
+        self._folded = archive if isinstance(archive, Folded) else None
         place = Crowd(clock, crowd)
         name = archive.name + "\0" + archive.identity
         self._listed: Mapping[str, Container] = {}
@@ -132,7 +134,7 @@ class Answers:
         self._folders: Fresh[Sequence[FileRef], Folders] = Fresh(
             10 * ttl,
             clock,
-            lambda key, files: Folders(archive.name, key[0], arrange(files), spooling),
+            lambda key, files: self.folders_of(key[0], files),
             capacity=FILES_KEPT,
             weight=lambda folders: folders.count + 1,
             shelf=shelf,
@@ -140,6 +142,19 @@ class Answers:
             outage=outage,
             name=f"{name}\0files",
             type=tuple[FileRef, ...],
+        )
+        # Nothing in it: the container is not listed folder by folder.
+        self._levels: Fresh[tuple[Inside, ...], tuple[Level, ...]] = Fresh(
+            10 * ttl,
+            clock,
+            lambda key, insides: tuple(level_of(inside, key[1:]) for inside in insides),
+            capacity=FILES_KEPT,
+            weight=lambda levels: 1 + sum(map(len, levels)),
+            shelf=shelf,
+            crowd=place,
+            outage=outage,
+            name=f"{name}\0level",
+            type=tuple[Inside, ...],
         )
 
     def forget(self) -> None:
@@ -210,6 +225,28 @@ class Answers:
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
         return self._folders.get((container,), lambda: tuple(self.archive.files(container)))
+
+    def folders_of(self, container: str, files: Sequence[FileRef]) -> Folders:
+        """Files that are known as folders; asks nobody."""
+        return Folders(self.archive.name, container, arrange(files), self.spooling)
+
+    def is_deep(self, container: str) -> bool:
+        """Whether its folders are listed one by one; NotFound."""
+        return self._folded is not None and bool(self._inside(self._folded, container, ()))
+
+    def level(self, container: str, path: tuple[str, ...]) -> Level:
+        """One folder of such a container; NotFound."""
+        found = self._inside(self._folded, container, path) if self._folded is not None else ()
+        if not found:
+            raise NotFound("/".join(path))
+        return found[0]
+
+    def _inside(self, folded: Folded, container: str, path: tuple[str, ...]) -> tuple[Level, ...]:
+        def load() -> tuple[Inside, ...]:
+            inside = folded.folder(container, path)
+            return () if inside is None else (inside,)
+
+        return self._levels.get((container, *path), load)
 
     def _seen_files(self, id: str, outage: Unreachable) -> None:
         """Offline, a container whose files were seen before exists; raises `outage` for any other."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ..errors import NotFound
 from ..model import Container, View
 from .answers import Answers, Shown, Where
+from .deep import DeepFolder
 from .documents import JSON, README, described, document_name, json_text, readme
 from .inside import SubFolder
 from .nodes import DIRECTORY, FILE, Attributes, Node, inode
@@ -19,15 +20,15 @@ from .virtual import Entries, FixedFile
 class ContainersFolder:
     """The containers that match, each a folder with `NAME.json` beside it."""
 
-    __slots__ = ("_answers", "_view", "_where", "ino")
+    __slots__ = ("_answers", "_mtime_ns", "_view", "_where", "ino")
 
-    def __init__(self, answers: Answers, view: View, where: Where) -> None:
-        self._answers, self._view, self._where = answers, view, where
+    def __init__(self, answers: Answers, view: View, where: Where, mtime_ns: int = 0) -> None:
+        self._answers, self._view, self._where, self._mtime_ns = answers, view, where, mtime_ns
         self.ino = inode(answers.archive.name, "containers", view.name, *(part for pair in where for part in pair))
 
     def attributes(self) -> Attributes:
-        """A directory's."""
-        return Attributes(DIRECTORY, 0, 0)
+        """A directory's, with the time of what it is about."""
+        return Attributes(DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """The archive's name."""
@@ -154,7 +155,10 @@ class ContainerFolder:
         """One of them; NotFound."""
         return self._content().lookup(name)
 
-    def _content(self) -> SubFolder:
+    def _content(self) -> SubFolder | DeepFolder:
+        container = self._container
+        if self._answers.is_deep(container.id):
+            return DeepFolder(self._answers, container.id, (), [()], container.mtime_ns)
         return self._answers.folders(self._container.id).top(self._container.mtime_ns)
 
 

@@ -22,15 +22,15 @@ class LevelFolder:
     `where` begins with the view's own condition.
     """
 
-    __slots__ = ("_answers", "_view", "_where", "ino")
+    __slots__ = ("_answers", "_mtime_ns", "_view", "_where", "ino")
 
-    def __init__(self, answers: Answers, view: View, where: Where) -> None:
-        self._answers, self._view, self._where = answers, view, where
+    def __init__(self, answers: Answers, view: View, where: Where, mtime_ns: int = 0) -> None:
+        self._answers, self._view, self._where, self._mtime_ns = answers, view, where, mtime_ns
         self.ino = inode(answers.archive.name, "level", view.name, *(part for pair in where for part in pair))
 
     def attributes(self) -> Attributes:
-        """A directory's."""
-        return Attributes(DIRECTORY, 0, 0)
+        """A directory's, with the value's time."""
+        return Attributes(DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """The archive's name."""
@@ -44,7 +44,7 @@ class LevelFolder:
         # A complete listing may have something to say, too.
         entries: list[tuple[str, Node]] = [(README, self._readme(shown))] if shown.listing.remark else []
         for name, group in shown.named.items():
-            entries.append((name, self._below(group.id)))
+            entries.append((name, self._below(group)))
             if group.info:
                 entries.append((document_name(name), self._document(group)))
         return entries
@@ -63,7 +63,7 @@ class LevelFolder:
             else:
                 if group.info:
                     return self._document(group)
-        return self._below(self._find(name).id)
+        return self._below(self._find(name))
 
     def _find(self, name: str, document: str = "") -> Group:
         """The value called `name`, or about which `document` is."""
@@ -99,12 +99,12 @@ class LevelFolder:
     def _dimension(self) -> str:
         return self._view.dimensions[len(self._where) - len(self._view.where)]
 
-    def _below(self, value: str) -> Node:
-        return level(self._answers, self._view, (*self._where, (self._dimension, value)))
+    def _below(self, group: Group) -> Node:
+        return level(self._answers, self._view, (*self._where, (self._dimension, group.id)), group.mtime_ns)
 
 
-def level(answers: Answers, view: View, where: Where) -> LevelFolder | ContainersFolder:
-    """The folder of a view once its dimensions have the values of `where`."""
+def level(answers: Answers, view: View, where: Where, mtime_ns: int = 0) -> LevelFolder | ContainersFolder:
+    """The folder of a view once its dimensions have the values of `where`; `mtime_ns` is the last value's time."""
     if len(where) < len(view.where) + len(view.dimensions):
-        return LevelFolder(answers, view, where)
-    return ContainersFolder(answers, view, where)
+        return LevelFolder(answers, view, where, mtime_ns)
+    return ContainersFolder(answers, view, where, mtime_ns)

@@ -46,15 +46,16 @@ def safe_name(raw: str) -> str:
     return name if _size(name) <= NAME_MAX else _shortened(name, raw)
 
 
-def arrange(files: Iterable[FileRef]) -> Tree:
+def arrange(files: Iterable[FileRef], others: Iterable[tuple[str, ...]] = ()) -> Tree:
     """All `files` of one container as a tree of safe names; every file is in it once (equal ones are one file).
 
+    `others` are raw paths of folders that are in it, too, whatever is in them.
     Folders whose names become the same are one folder. A file that has the path of a folder, or of another file, is
     shown as `NAME~ID`. A file without any path is called by its id.
     """
     files = list(files)
     root: Tree = {}
-    folders = {parts: _folder(root, parts) for parts in sorted({file.parts[:-1] for file in files})}
+    folders = {parts: _folder(root, parts) for parts in sorted({file.parts[:-1] for file in files} | set(others))}
     clashes: dict[tuple[int, str], tuple[Tree, list[FileRef]]] = {}
     for file in files:
         parts = file.parts

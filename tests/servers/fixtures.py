@@ -1,4 +1,5 @@
-"""pytest's view of the servers: `guard`, `pacifica_site`, `pacifica_faults`, `faulty`, `fake_site`, `seaweedfs`.
+"""pytest's view of the servers: `guard`, `pacifica_site`, `pacifica_faults`, `ckan_site`, `faulty`, `fake_site`,
+`seaweedfs`.
 
 Registered by tests/conftest.py. A fixture that cannot be had skips the test and says what to install; where `CI` is set
 it fails the test instead, so that nothing is skipped unseen.
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from .ckan import CkanSite
 from .fake_site import FakeSite
 from .faulty import FaultyProxy
 from .guard import Guard
@@ -51,6 +53,25 @@ def pacifica_faults(pacifica_site: Site) -> Iterator[Site]:
     """The same site, to stop and kill services of: all of them run again after the test."""
     yield pacifica_site
     pacifica_site.restore()
+
+
+@pytest.fixture(scope="session")
+def ckan_site(guard: Guard) -> Iterator[CkanSite]:
+    """A running CKAN site for the whole session; see `CkanSite`. Tests make packages of their own."""
+    try:
+        site = CkanSite.prepare(guard)
+    except Unavailable as reason:
+        unavailable(str(reason))
+        raise
+    with site:
+        yield site
+
+
+@pytest.fixture
+def ckan_faults(ckan_site: CkanSite) -> Iterator[CkanSite]:
+    """The same site, to stop and kill programs of: all of them run again after the test."""
+    yield ckan_site
+    ckan_site.restore()
 
 
 @pytest.fixture

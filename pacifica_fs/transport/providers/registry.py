@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -34,12 +34,21 @@ class Providers:
     of options for the provider that there is (`{ anon = true }`; with `use = "…"` for one of the first two).
     """
 
-    def __init__(self, configured: Mapping[str, Any], context: Context, place: str = "providers") -> None:
-        """ConfigError, beginning with `place`, if a configured one is wrong."""
+    def __init__(
+        self,
+        configured: Mapping[str, Any],
+        context: Context,
+        place: str = "providers",
+        own: Provider | None = None,
+    ) -> None:
+        """ConfigError, beginning with `place`, if a configured one is wrong.
+
+        `own` brings what has no protocol, which is otherwise an address at the archive's server.
+        """
         self._context = context
         self._place = place
         self._web = Web(context.http)
-        self._made: dict[str, Provider] = {}
+        self._made: dict[str, Provider] = {} if own is None else {"": own}
         self._options: dict[str, Mapping[str, Any]] = {}
         self._remarked: set[str] = set()
         for protocol, value in configured.items():
@@ -78,7 +87,7 @@ class Providers:
             delivery = self.provider(self.protocol(file)).download_datafile(file, start)
         return self._followed(file, delivery, start)
 
-    def open_all(self, files: Sequence[Remote], experiment: str = "") -> Iterator[tuple[int, Opened]]:
+    def open_all(self, files: Sequence[Remote], experiment: str = "") -> Generator[tuple[int, Opened], None, None]:
         """The bytes of many files, of any mixture of protocols, with their indexes; all of one protocol at a time.
 
         With an `experiment`, `files` are all of it. Each stream is read and closed before the next is pulled.

@@ -39,13 +39,14 @@ def get(http: Http, url: str, start: int = 0, validator: str = "") -> WebStream:
             headers["If-Range"] = validator
     stream = http.stream(url, headers=headers, expect=_EXPECTED)
     try:
-        return _checked(stream, start, validator)
+        return checked(stream, start, validator)
     except PacificaFSError:
         stream.close()
         raise
 
 
-def _checked(stream: Stream, start: int, validator: str) -> WebStream:
+def checked(stream: Stream, start: int, validator: str = "") -> WebStream:
+    """`stream`, an answer of one of the expected statuses to a request from `start` on, as what `get` gives."""
     headers = stream.headers
     if stream.status in (404, 410):
         raise Unobtainable(f"{stream.url}: status {stream.status}: nothing is there (any more)")

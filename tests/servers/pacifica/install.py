@@ -1,4 +1,4 @@
-"""The released Pacifica services in a virtual environment of their own, made once and kept."""
+"""Released services in a virtual environment of their own, made once and kept."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def cache_folder() -> Path:
     return Path(given).expanduser().absolute() if given else ROOT / ".cache" / "pacifica-services"
 
 
-def require_packages() -> None:
-    """Debian's postgresql and redis-server, installed if that is possible; Unavailable says what to do if not."""
+def require_packages(*more: str) -> None:
+    """Debian's postgresql, redis-server and `more`, installed if possible; Unavailable says what to do if not."""
     done = subprocess.run(
-        [ROOT / "script" / "packages", "postgresql", "redis-server"],
+        [ROOT / "script" / "packages", "postgresql", "redis-server", *more],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise Unavailable(f"the Pacifica services need PostgreSQL and redis: {done.stderr.strip()}")
+        raise Unavailable(f"the services need packages of the system: {done.stderr.strip()}")
 
 
 def postgres_programs() -> Path:
@@ -50,17 +50,17 @@ def postgres_programs() -> Path:
     return versions[-1].parent
 
 
-def services_home() -> Path:
+def services_home(requirements: Path = REQUIREMENTS) -> Path:
     """The folder of the virtual environment (`venv/` in it) for these requirements and this Python; made if missing."""
     version = f"{sys.implementation.cache_tag}\n".encode()
-    home = cache_folder() / hashlib.sha256(version + REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    home = cache_folder() / hashlib.sha256(version + requirements.read_bytes()).hexdigest()[:16]
     complete = home / "complete"
     if complete.exists():
         return home
     home.mkdir(parents=True, exist_ok=True)
     with locked(home):
         if not complete.exists():
-            _install(home)
+            _install(home, requirements)
             complete.touch()
     return home
 
@@ -73,17 +73,17 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _install(home: Path) -> None:
+def _install(home: Path, requirements: Path) -> None:
     venv = home / "venv"
     shutil.rmtree(venv, ignore_errors=True)
     log = home / "install.log"
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     for command in (
         [sys.executable, "-m", "venv", str(venv)],
-        [*pip, "--no-deps", "-r", str(REQUIREMENTS)],
+        [*pip, "--no-deps", "-r", str(requirements)],
     ):
         with log.open("ab") as output:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
         if done.returncode:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-            raise Unavailable(f"the Pacifica services could not be installed ({log}):\n{tail}")
+            raise Unavailable(f"{requirements.parent.name}: the services could not be installed ({log}):\n{tail}")

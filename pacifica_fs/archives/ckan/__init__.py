@@ -1,0 +1,1 @@
+"""A CKAN site: organisations, packages and resources to read; files and tables to drop."""

@@ -1,0 +1,1 @@
+"""The kind `mytardis`: experiments, data sets and files of a MyTardis site."""

@@ -1,0 +1,181 @@
+"""A MyTardis site as an archive: the entry point of the kind `mytardis`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from ...archive import Arrival, Built, Capabilities, Data, Effects, Inside, Waiting, Where
+from ...config import ArchiveSettings
+from ...errors import BadAnswer, NotFound, Unverified
+from ...model import Container, FileRef, Group, Health, Listing, View
+from ...transport.credentials import Secrets
+from ...transport.http import Http, Timeouts
+from ...transport.providers import Context, Providers, Remote
+from ...transport.providers.contract import Opened
+from ...transport.pump import Pumps
+from . import logins, naming
+from .catalogue import Catalogue
+from .client import Client, judge
+from .downloads import Downloads
+from .options import Options, options
+from .probe import probe
+from .rows import Making
+from .tape import Tape
+
+BATCH = 32
+VIEWS = (View("", ("experiment",), purpose="experiments, their data sets, and the files of those", unlisted=True),)
+
+
+class MyTardisArchive:
+    """Experiments and data sets of a site; bytes by its own address, or by the provider of a replica's protocol."""
+
+    kind = "mytardis"
+    views = VIEWS
+
+    def __init__(self, settings: ArchiveSettings, chosen: Options, client: Client, effects: Effects) -> None:
+        self.name = settings.name
+        self.identity = logins.identity(chosen)
+        self._options = chosen
+        self._client = client
+        self._clock = effects.clock
+        self._pumps = Pumps()
+        making = Making(settings.name, chosen.zone, chosen.names)
+        self._catalogue = Catalogue(client, making, chosen, settings.listing_limit, effects.clock)
+        self._tape = Tape(client, chosen, effects.clock)
+        self._downloads = Downloads(client, chosen, effects.clock)
+        roots = tuple(Path(root) for root in chosen.provider_roots)
+        self._providers = Providers(
+            chosen.providers,
+            Context(settings.name, client.http, roots, environ=effects.environ),
+            f"{settings.source}: archives.{settings.name}.providers",
+            own=self._downloads,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Ranges are found out: see Downloads."""
+        return Capabilities(ranges=self._downloads.ranges, batch=BATCH, instant=True, parallel=self._options.parallel)
+
+    def groups(self, dimension: str, where: Where) -> Listing[Group]:
+        """See Archive."""
+        if dimension != "experiment" or where:
+            raise NotFound(f"{self.name} does not group data sets by {dimension}")
+        return self._catalogue.experiments()
+
+    def containers(self, where: Where, limit: int) -> Listing[Container]:
+        """See Archive."""
+        experiment = self._experiment(where)
+        return self._catalogue.datasets(experiment, limit) if experiment else self._catalogue.newest(limit)
+
+    def container(self, id: str) -> Container:
+        """See Archive."""
+        return self._catalogue.dataset(self._checked(id))
+
+    def find_group(self, dimension: str, where: Where, name: str) -> Group:
+        """See Finder: by the id at the end of any name."""
+        if dimension != "experiment" or where:
+            raise NotFound(name)
+        return self._catalogue.experiment(self._checked(naming.trailing_id(name)))
+
+    def find_container(self, where: Where, name: str) -> Container:
+        """See Finder."""
+        return self._catalogue.dataset(self._checked(naming.trailing_id(name)), self._experiment(where))
+
+    def files(self, container: str) -> Sequence[FileRef]:
+        """See Archive."""
+        return self._catalogue.files(self._checked(container))
+
+    def folder(self, container: str, path: tuple[str, ...]) -> Inside | None:
+        """See Folded."""
+        return self._catalogue.folder(self._checked(container), path)
+
+    def recall(self, file: FileRef) -> bool:
+        """See Recalls."""
+        return self._tape.recall(file)
+
+    def open(self, files: Sequence[FileRef], *, start: int = 0, attempt: int = 0) -> Iterator[Arrival]:
+        """See Archive. A thread of its own talks to the servers, so a caller never waits longer than two seconds."""
+        last = Waiting("waiting for the site", self._client.http.base)
+        source = self._read(tuple(files), start)
+        arrivals: Generator[Arrival, None, None] = self._pumps.run(source, lambda: last)
+        with closing(arrivals):
+            for arrival in arrivals:
+                if isinstance(arrival, Waiting):
+                    last = arrival
+                yield arrival
+
+    def probe(self) -> Health:
+        """See Archive."""
+        return probe(self._client, self._tape, self._clock)
+
+    def close(self) -> None:
+        """See Archive."""
+        self._pumps.close()
+        self._client.http.close()
+
+    def _read(self, files: Sequence[FileRef], start: int) -> Generator[Arrival | None, None, None]:
+        wanted = [_remote(ref) for ref in files]
+        for ref, remote in zip(files, wanted, strict=True):
+            if remark := self._providers.remark(remote):
+                yield Waiting(remark, remote.url)
+            if ("verified", "yes") not in ref.extra:
+                raise Unverified(f"{remote.path}: the site has no verified copy of this file")
+            if not remote.protocol:
+                yield from self._tape.fetch(ref)
+        if len(files) == 1:
+            yield from _data(0, self._providers.open(wanted[0], start), start, files[0])
+            return
+        with closing(self._providers.open_all(wanted)) as streams:
+            for index, opened in streams:
+                yield from _data(index, opened, 0, files[index])
+
+    def _experiment(self, where: Where) -> str:
+        unknown = sorted(set(where) - {"experiment"})
+        if unknown:
+            raise NotFound(f"{self.name} does not list data sets by {unknown[0]}")
+        return self._checked(where["experiment"]) if where else ""
+
+    def _checked(self, id: str) -> str:
+        if naming.trailing_id(id) != id or not id:
+            raise NotFound(f"{id!r} is not the number of anything")
+        return id
+
+
+def build(settings: ArchiveSettings, effects: Effects) -> Built:
+    """The archive. ConfigError if the options are wrong."""
+    chosen = options(settings, effects.environ)
+    secrets = Secrets(settings.name, effects.environ)
+    login = logins.make(settings.name, chosen, secrets)
+    http = Http(
+        chosen.url,
+        clock=effects.clock,
+        login=login,
+        verify=chosen.verify,
+        timeouts=Timeouts(chosen.timeouts.connect, chosen.timeouts.read),
+        agent=effects.agent,
+        judge=judge,
+    )
+    client = Client(http, chosen, effects.clock, login if isinstance(login, logins.Session) else None)
+    return Built(MyTardisArchive(settings, chosen, client, effects))
+
+
+def _remote(ref: FileRef) -> Remote:
+    extra = dict(ref.extra)
+    return Remote(
+        ref.id, extra.get("url", ""), extra.get("protocol", ""), "/".join(ref.parts), ref.size, ref.mime_type or ""
+    )
+
+
+def _data(index: int, opened: Opened, start: int, ref: FileRef) -> Iterator[Data]:
+    """The bytes from `start`; what a server that knows no ranges sends before it is dropped."""
+    with closing(opened):
+        offset = opened.start
+        for piece in opened.chunks():
+            skipped = min(len(piece), max(0, start - offset))
+            if skipped < len(piece):
+                yield Data(index, offset + skipped, memoryview(piece)[skipped:])
+            offset += len(piece)
+        if offset < ref.size:
+            raise BadAnswer(f"{'/'.join(ref.parts)}: {offset} bytes came, and not {ref.size}")
