@@ -167,7 +167,11 @@ class BundleFile(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value."""
+    """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value.
+
+    `each` is what files' own sidecars (`FILE.metadata.json`) say, by the path of the file, for inboxes that have
+    `file_sidecars`.
+    """
 
     id: str
     archive: str
@@ -175,6 +179,7 @@ class Bundle(msgspec.Struct, frozen=True):
     files: tuple[BundleFile, ...]
     metadata: Metadata
     created_ns: int = 0
+    each: Mapping[str, Metadata] = {}
 
     @property
     def size(self) -> int:
@@ -201,6 +206,7 @@ class Progress(msgspec.Struct, frozen=True):
     """How far an ingest job is. `outcome` is `""` while it runs, then `done` or `failed`.
 
     `task` and `percent` are the server's own words; `container` is set once `done`; `message` says why it `failed`.
+    `details` is for the status, on top of the ticket's, never for logic.
     """
 
     outcome: str = ""
@@ -208,6 +214,7 @@ class Progress(msgspec.Struct, frozen=True):
     percent: float = 0.0
     message: str = ""
     container: str = ""
+    details: Mapping[str, Any] = {}
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ class Journal(msgspec.Struct, frozen=True):
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
     that this one follows; `single` that it is one file of `drop/ARCHIVE/`; `committed` that the user
     said it is complete; `again` that the user wants to have sent what the archive has already; `told` is the last
-    state that `[drop] on_state` was told.
+    state that `[drop] on_state` was told; `place` where a container is below the archive's folder.
     """
 
     id: str
@@ -69,6 +69,7 @@ class Journal(msgspec.Struct, frozen=True):
     ended_before: bool = False
     ticket: Ticket | None = None
     transaction: str = ""
+    place: str = "transactions/{id}"
     duplicates: tuple[str, ...] = ()
     unconfirmed_since: str = ""
     cleared: bool = False

@@ -9,19 +9,19 @@ is still the same.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
-from ..archive import Archive, Inbox
+from ..archive import Adds, Archive, Inbox, Sidecars
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
-from ..model import Bundle, Metadata, Problem
+from ..model import Bundle, FileRef, Metadata, Problem
 from .bundle import SpoolBundle
 from .layout import Layout
 from .limits import Refusals
 from .room import Room
-from .seal import as_bundle
+from .seal import as_bundle, own_sidecars
 from .sidecar import FIELDS, Reading, with_defaults
 from .spool import Spool
 from .states import State
@@ -45,7 +45,7 @@ class Lane:
         self.spool, self.room, self.refusals, self.clock = spool, room, refusals, clock
         self.layout = layout_of(settings)
         self.stopping = threading.Event()
-        self.fields: Iterable[str] = getattr(inbox, "fields", FIELDS)
+        self.words: Sidecars = getattr(inbox, "sidecars", Sidecars(FIELDS))
 
     def bundles(self, *states: State) -> list[SpoolBundle]:
         """Those of this archive that are in one of `states`, oldest first."""
@@ -64,12 +64,19 @@ class Lane:
         return with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
 
     def problems(self, bundle: SpoolBundle, reading: Reading) -> tuple[Problem, ...]:
-        """What is wrong with the sidecar by itself, or with where it lies."""
-        return reading.problems or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        """What is wrong with the sidecars by themselves, or with where they lie."""
+        wrong = reading.problems or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        return (*wrong, *(problem for one in own_sidecars(bundle, self.words).values() for problem in one.problems))
 
     def bundle(self, bundle: SpoolBundle) -> Bundle:
         """The value for the inbox."""
-        return as_bundle(bundle, bundle.journal.metadata or Metadata())
+        return as_bundle(bundle, bundle.journal.metadata or Metadata(), self.words)
+
+    def listed(self, bundle: SpoolBundle) -> Sequence[FileRef]:
+        """What the archive has of an ingested bundle. NotFound, and outages, as they come."""
+        if isinstance(self.inbox, Adds):
+            return self.inbox.listed(self.bundle(bundle), bundle.journal.transaction)
+        return self.archive.files(bundle.journal.transaction)
 
 
 def layout_of(settings: ArchiveSettings) -> Layout:

@@ -94,7 +94,7 @@ def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFo
         if state.receipt:
             files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
         if state.transaction:
-            target = f"{'../' * depth}{upload.archive}/transactions/{state.transaction}"
+            target = f"{'../' * depth}{state.path}"
             files.append(("transaction", Symlink((*key, "transaction"), target)))
         if not earlier and _earlier(sources, state):
             files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), mode=PRIVATE)))
