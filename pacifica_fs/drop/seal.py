@@ -13,7 +13,7 @@ import msgspec
 from ..archive import Sidecars
 from ..model import Bundle, BundleFile, Digest, Metadata
 from .bundle import MARK, SpoolBundle
-from .complete import COMMIT, temporary
+from .complete import COMMIT, OWN, temporary
 from .journal import Entry, Journal, LeftOut, seconds
 from .sidecar import FIELDS, LIMIT, Reading, read
 from .spool import walk
@@ -23,8 +23,6 @@ _TYPES = frozenset({"application", "audio", "font", "example", "image", "message
 
 
 WORDS = Sidecars(FIELDS)
-OWN = ".metadata.json"
-"""How the sidecar of a single file is called, after the name of the file."""
 
 
 class Inventory(msgspec.Struct, frozen=True):

@@ -94,7 +94,8 @@ def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFo
         if state.receipt:
             files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
         if state.transaction:
-            target = f"{'../' * depth}{state.path}"
+            where = state.path or f"{upload.archive}/transactions/{state.transaction}"
+            target = f"{'../' * depth}{where}"
             files.append(("transaction", Symlink((*key, "transaction"), target)))
         if not earlier and _earlier(sources, state):
             files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), mode=PRIVATE)))
