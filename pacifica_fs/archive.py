@@ -23,10 +23,12 @@ from .clock import Clock
 from .model import (
     Bundle,
     Container,
+    Event,
     FileRef,
     Group,
     Health,
     Listing,
+    Metadata,
     Problem,
     Progress,
     Ticket,
@@ -176,8 +178,11 @@ class Folded(Protocol):
 class Recalls(Protocol):
     """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
 
-    def recall(self, file: FileRef) -> str:
-        """Ask for a file to be brought back from tape; what to tell the user. Returns before it is there."""
+    def recall(self, file: FileRef) -> bool:
+        """Ask for a file to be brought back from tape; False: it is not on one. Returns before it is there.
+
+        NotPermitted where the configuration forbids it.
+        """
 
 
 @runtime_checkable
@@ -189,6 +194,14 @@ class Versioned(Protocol):
 
     def version(self) -> str:
         """Equal texts: no listing has changed between the calls. One small request, or a few."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What an archive may have besides: events that tell of new containers. Optional; gives it a folder `events/`."""
+
+    def event(self, data: bytes) -> Event:
+        """What an event says, from its JSON. Invalid, whose sentence says what is wrong. Asks nobody."""
 
 
 class Inbox(Protocol):
@@ -232,10 +245,39 @@ class Inbox(Protocol):
 
 
 @runtime_checkable
+class Choosy(Protocol):
+    """What an inbox may have besides: a say in which files make a bundle, and where it lies. Optional."""
+
+    @property
+    def layout(self) -> str:
+        """Which folder is a bundle, where `layout` is not configured: `{dataset}/{revision}`."""
+
+    @property
+    def whole(self) -> bool:
+        """True where a container is one upload: files that an earlier one had are sent again with what is new."""
+
+    @property
+    def manifest(self) -> str:
+        """A file of this name lists a bundle's files: the bundle is complete once all of them are there.
+
+        The archive may list one by itself that was not sent.
+        """
+
+    def listed(self, content: bytes) -> Mapping[str, int]:
+        """Paths and sizes that a manifest's `content` lists. BadAnswer if it is none (yet)."""
+
+    def leaves_out(self, path: str, metadata: Metadata) -> str:
+        """Why the file at `path` is no part of what is sent; "" if it is."""
+
+    def place(self, container: str) -> str:
+        """Where the mount shows a container, below the archive's folder."""
+
+
+@runtime_checkable
 class Adds(Protocol):
     """What an inbox may have besides: its bundles become part of a container that has other files, too. Optional."""
 
-    def listed(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
+    def added(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
         """What the archive has of this bundle, by the paths that the files have in it. NotFound as `Archive.files`."""
 
 
@@ -243,14 +285,12 @@ class Sidecars(msgspec.Struct, frozen=True):
     """What an inbox takes in sidecars, where it has this as `sidecars`; else the fields that the drop knows.
 
     `fields` are the names; those of `structured` may be lists or objects, and are given as JSON text. `each`: a file
-    may have a sidecar of its own, `FILE.metadata.json`, which is no data then. `place` is where a container is below
-    the archive's folder.
+    may have a sidecar of its own, `FILE.metadata.json`, which is no data then.
     """
 
     fields: frozenset[str]
     structured: frozenset[str] = frozenset()
     each: bool = False
-    place: str = "transactions/{id}"
 
 
 class Effects(msgspec.Struct, frozen=True):

@@ -141,6 +141,22 @@ class View(msgspec.Struct, frozen=True):
     terms: Mapping[str, str] = {}
 
 
+class Event(msgspec.Struct, frozen=True):
+    """What an archive told of a new container: its `files`, without a request.
+
+    `id` is the event's own; `container` may be empty where the event does not say. `where` has the container's values
+    of dimensions, `keys` its key/value pairs, as far as the event has them. `type` is for the status.
+    """
+
+    id: str
+    container: str = ""
+    files: tuple[FileRef, ...] = ()
+    mtime_ns: int = 0
+    where: Mapping[str, str] = {}
+    keys: tuple[tuple[str, str], ...] = ()
+    type: str = ""
+
+
 class Metadata(msgspec.Struct, frozen=True):
     """What a sidecar says, in one form for all kinds.
 
@@ -169,8 +185,8 @@ class BundleFile(msgspec.Struct, frozen=True):
 class Bundle(msgspec.Struct, frozen=True):
     """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value.
 
-    `each` is what files' own sidecars (`FILE.metadata.json`) say, by the path of the file, for inboxes that have
-    `file_sidecars`.
+    `left_out` are paths that are not in `files` because the inbox leaves them out (see `archive.Choosy`). `each` is
+    what files' own sidecars (`FILE.metadata.json`) say, by the path of the file (see `archive.Sidecars`).
     """
 
     id: str
@@ -179,6 +195,7 @@ class Bundle(msgspec.Struct, frozen=True):
     files: tuple[BundleFile, ...]
     metadata: Metadata
     created_ns: int = 0
+    left_out: tuple[str, ...] = ()
     each: Mapping[str, Metadata] = {}
 
     @property

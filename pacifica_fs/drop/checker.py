@@ -12,7 +12,7 @@ from .clerk import WHILE_OPEN, hold_unclosed
 from .journal import Entry, Journal, LeftOut, seconds
 from .lane import Lane
 from .links import resolve_links
-from .seal import Interrupted, entries, known_already, look, not_kept, own_sidecars, sidecar
+from .seal import Interrupted, chosen, entries, known_already, look, not_kept, own_sidecars, sidecar
 from .sidecar import Reading
 from .states import Event, State
 from .worker import Pauses
@@ -90,7 +90,7 @@ class Checker:
         before = [
             one.journal
             for one in lane.spool.by_name.get((bundle.journal.archive, bundle.journal.name), ())
-            if one is not bundle
+            if one is not bundle and one.journal.uid == bundle.journal.uid
         ]
         earlier = [] if bundle.journal.again else [one for one in before if one.state == State.DONE]
         if not bundle.journal.again and (first := _overlap(files, before)):
@@ -98,7 +98,13 @@ class Checker:
             bundle.waiting_for = f"the upload before it ({first}), which has files of this one"
             bundle.retry_at = lane.clock.monotonic() + WHILE_OPEN
             return
+        metadata = lane.metadata(bundle, reading)
+        if lane.choosy is not None:
+            files, rubbish = chosen(files, metadata, lane.choosy)
+            broken += rubbish
         kept, left_out = known_already(files, earlier)
+        if lane.choosy is not None and lane.choosy.whole and any(entry.role == "data" for entry in kept):
+            kept, left_out = tuple(files), ()
         with bundle.lock:
             if not go_on() or bundle.journal.state != State.SEALED:
                 return
@@ -112,8 +118,7 @@ class Checker:
                 left_out=(*left_out, *broken),
                 not_kept=not_kept(found),
                 sidecar=taken,
-                place=lane.words.place,
-                metadata=lane.metadata(bundle, reading),
+                metadata=metadata,
             )
         problems, outage = self._problems(bundle, reading)
         with bundle.lock:
@@ -136,7 +141,7 @@ class Checker:
                 self._outages.later(bundle.journal.id, self._lane.clock.monotonic())
             bundle.transition(Event.REFUSED, problems=tuple(problems), outage=outage)
         elif known and not any(entry.role == "data" for entry in bundle.journal.files):
-            bundle.transition(Event.KNOWN, problems=(), outage=False, transaction=_transaction(earlier))
+            bundle.transition(Event.KNOWN, problems=(), outage=False, **_done(earlier))
         else:
             self._outages.soon(bundle.journal.id)
             bundle.note(problems=(), outage=False)
@@ -184,5 +189,6 @@ def _overlap(files: Iterable[Entry], before: Iterable[Journal]) -> str:
     return ""
 
 
-def _transaction(earlier: Iterable[Journal]) -> str:
-    return max(earlier, key=lambda one: (seconds(one.created), one.id)).transaction
+def _done(earlier: Iterable[Journal]) -> dict[str, str]:
+    newest = max(earlier, key=lambda one: (seconds(one.created), one.id))
+    return {"transaction": newest.transaction, "place": newest.place}

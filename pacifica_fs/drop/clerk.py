@@ -13,6 +13,7 @@ from ..model import Bundle, Problem
 from .bundle import SpoolBundle
 from .complete import COMMIT, Facts, Rules, decide
 from .lane import Lane
+from .manifest import Manifests
 from .seal import look, own_sidecars, sidecar
 from .sidecar import Reading
 from .states import Event, State
@@ -29,6 +30,7 @@ class Clerk:
     def __init__(self, lane: Lane, sealed: Callable[[], None]) -> None:
         self._lane, self._sealed = lane, sealed
         drop = lane.drop
+        self._manifests = Manifests(lane.choosy)
         self._rules = Rules(float(drop.quiet), float(drop.quiet_unmarked), lane.inbox.reversible)
 
     def step(self) -> float | None:
@@ -89,6 +91,9 @@ class Clerk:
     def _facts(self, bundle: SpoolBundle, committed: bool) -> Facts:
         reading = bundle.reading[1] if bundle.reading else Reading()
         listed = reading.metadata.files if reading.metadata else None
+        missing = [path for path in listed or () if not os.path.isfile(bundle.real(path))]
+        opened = sorted(file.path for file in list(bundle.handles.values()))
+        by_manifest = None if opened else self._manifests.missing(bundle)
         return Facts(
             now=self._lane.clock.monotonic(),
             changed=bundle.changed,
@@ -97,9 +102,9 @@ class Clerk:
             gap=bundle.gap,
             sidecar=self._sidecar_at(bundle),
             last_data=bundle.data_at,
-            listed=listed is not None,
-            missing=[path for path in listed or () if not os.path.isfile(bundle.real(path))],
-            opened=sorted(file.path for file in list(bundle.handles.values())),
+            listed=listed is not None or by_manifest is not None,
+            missing=[*missing, *(by_manifest or ())],
+            opened=opened,
         )
 
     def _sidecar_at(self, bundle: SpoolBundle) -> float | None:

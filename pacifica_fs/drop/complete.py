@@ -97,8 +97,8 @@ def decide(facts: Facts, rules: Rules) -> Decision:
         return Decision(True, None, COMMIT)
     if facts.listed:
         if facts.missing:
-            return Decision(False, None, f"the sidecar's list is not complete: {_some(facts.missing)} is missing")
-        return Decision(True, None, "all files of the sidecar's list are there")
+            return Decision(False, None, f"the list is not complete: {_some(facts.missing)} is missing")
+        return Decision(True, None, "all files of the list are there")
     if not facts.data:
         return Decision(False, None, "there are no files yet")
     if not rules.reversible:

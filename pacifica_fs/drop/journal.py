@@ -19,7 +19,9 @@ NAME = "bundle.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One file of a bundle once sealed. `role` is `data`, `sidecar`, or `known`: ingested before, not sent again."""
+    """One file of a bundle once sealed. `role` is `data`, `sidecar`, `known` (ingested before, not sent again) or
+    `left` (the archive's rules leave it out).
+    """
 
     path: str
     size: int
@@ -41,9 +43,10 @@ class Journal(msgspec.Struct, frozen=True):
 
     `outage` says that the problems are nobody's fault and are tried again; `ended_before` that some earlier try sent
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
-    that this one follows; `single` that it is one file of `drop/ARCHIVE/`; `committed` that the user
-    said it is complete; `again` that the user wants to have sent what the archive has already; `told` is the last
-    state that `[drop] on_state` was told; `place` where a container is below the archive's folder.
+    that this one follows; `place` is where the archive's folder shows the container `transaction`; `single` that it is
+    one file of `drop/ARCHIVE/`; `committed` that the user said it is complete; `again` that the user wants to have sent
+    what the archive has already; `told` is the last state that `[drop] on_state` was told; `audited` that the archive
+    was asked afterwards whether it has it twice; `uid` is the user who made it (-1: the daemon's).
     """
 
     id: str
@@ -69,13 +72,15 @@ class Journal(msgspec.Struct, frozen=True):
     ended_before: bool = False
     ticket: Ticket | None = None
     transaction: str = ""
-    place: str = "transactions/{id}"
+    place: str = ""
     duplicates: tuple[str, ...] = ()
     unconfirmed_since: str = ""
     cleared: bool = False
     again: bool = False
     told: str = ""
+    audited: bool = False
     receipt: Mapping[str, Any] = {}
+    uid: int = -1
     times: Mapping[str, str] = {}
 
     @property

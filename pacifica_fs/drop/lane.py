@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..archive import Adds, Archive, Inbox, Sidecars
+from ..archive import Adds, Archive, Choosy, Inbox, Sidecars
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
 from ..model import Bundle, FileRef, Metadata, Problem
+from . import people
 from .bundle import SpoolBundle
-from .layout import Layout
+from .layout import DEFAULT, Layout
 from .limits import Refusals
 from .room import Room
 from .seal import as_bundle, own_sidecars
@@ -43,7 +44,8 @@ class Lane:
     ) -> None:
         self.settings, self.archive, self.inbox, self.drop = settings, archive, inbox, drop
         self.spool, self.room, self.refusals, self.clock = spool, room, refusals, clock
-        self.layout = layout_of(settings)
+        self.layout = layout_of(settings, inbox)
+        self.choosy = inbox if isinstance(inbox, Choosy) else None
         self.stopping = threading.Event()
         self.words: Sidecars = getattr(inbox, "sidecars", Sidecars(FIELDS))
 
@@ -61,24 +63,40 @@ class Lane:
         own = reading.metadata
         if own is None and (before := bundle.journal.inherited) is not None:
             own = msgspec.structs.replace(before, files=None)
-        return with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
+        found = with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
+        who = people.submitter(bundle.journal.uid, self.settings.users)
+        return msgspec.structs.replace(found, fields={**found.fields, "submitter": who}) if who else found
 
     def problems(self, bundle: SpoolBundle, reading: Reading) -> tuple[Problem, ...]:
         """What is wrong with the sidecars by themselves, or with where they lie."""
-        wrong = reading.problems or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        wrong = (
+            reading.problems
+            or people.problems(bundle.journal.uid, self.settings)
+            or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        )
         return (*wrong, *(problem for one in own_sidecars(bundle, self.words).values() for problem in one.problems))
+
+    def listed(self, bundle: SpoolBundle) -> Sequence[FileRef]:
+        """What the archive lists of an ingested bundle, without a manifest that it made itself. NotFound."""
+        journal = bundle.journal
+        if isinstance(self.inbox, Adds):
+            return self.inbox.added(self.bundle(bundle), journal.transaction)
+        files = self.archive.files(journal.transaction)
+        own = self.choosy.manifest if self.choosy else ""
+        if not own or any(entry.path == own for entry in journal.files):
+            return files
+        return [ref for ref in files if ref.parts != (own,)]
+
+    def place(self, container: str) -> str:
+        """Where the mount shows a container, below the archive's folder."""
+        return self.choosy.place(container) if self.choosy else f"transactions/{container}"
 
     def bundle(self, bundle: SpoolBundle) -> Bundle:
         """The value for the inbox."""
         return as_bundle(bundle, bundle.journal.metadata or Metadata(), self.words)
 
-    def listed(self, bundle: SpoolBundle) -> Sequence[FileRef]:
-        """What the archive has of an ingested bundle. NotFound, and outages, as they come."""
-        if isinstance(self.inbox, Adds):
-            return self.inbox.listed(self.bundle(bundle), bundle.journal.transaction)
-        return self.archive.files(bundle.journal.transaction)
 
-
-def layout_of(settings: ArchiveSettings) -> Layout:
-    """The archive's `layout`; ConfigError."""
-    return Layout.parse(settings.layout, f"{settings.source or 'the configuration'}: archives.{settings.name}.layout")
+def layout_of(settings: ArchiveSettings, inbox: Inbox) -> Layout:
+    """The archive's `layout`, configured or its own; ConfigError."""
+    text = settings.layout or (inbox.layout if isinstance(inbox, Choosy) else DEFAULT)
+    return Layout.parse(text, f"{settings.source or 'the configuration'}: archives.{settings.name}.layout")

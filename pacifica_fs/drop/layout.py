@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..model import Metadata, Problem
 
 NAME = "name"
+DEFAULT = "{name}"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..archive import Sidecars
+from ..archive import Choosy, Sidecars
 from ..model import Bundle, BundleFile, Digest, Metadata
 from .bundle import MARK, SpoolBundle
 from .complete import COMMIT, OWN, temporary
@@ -116,6 +116,17 @@ def entries(
     return result
 
 
+def chosen(files: Iterable[Entry], metadata: Metadata, choosy: Choosy) -> tuple[list[Entry], list[LeftOut]]:
+    """`files` with the role `left` where the archive's rules leave them out, and the list."""
+    result, left_out = [], []
+    for entry in files:
+        why = choosy.leaves_out(entry.path, metadata) if entry.role == "data" else ""
+        if why:
+            left_out.append(LeftOut(entry.path, why))
+        result.append(msgspec.structs.replace(entry, role="left") if why else entry)
+    return result, left_out
+
+
 def known_already(files: Iterable[Entry], earlier: Iterable[Journal]) -> tuple[tuple[Entry, ...], tuple[LeftOut, ...]]:
     """`files` with the role `known` where an earlier bundle brought the same content to the same path, and the list."""
     there: dict[tuple[str, str], str] = {}
@@ -156,10 +167,11 @@ def as_bundle(bundle: SpoolBundle, metadata: Metadata, words: Sidecars = WORDS) 
         for entry in journal.files
         if entry.role == "data"
     )  # fmt: skip
+    left = tuple(entry.path for entry in journal.files if entry.role == "left")
     paths = {file.path for file in files}
     own = {path: one.metadata for path, one in own_sidecars(bundle, words).items() if one.metadata and path in paths}
-    created = int(seconds(journal.created) * 1e9)
-    return Bundle(journal.id, journal.archive, journal.name, files, metadata, created, own)
+    created_ns = int(seconds(journal.created) * 1e9)
+    return Bundle(journal.id, journal.archive, journal.name, files, metadata, created_ns, left, own)
 
 
 def mime_type(types: mimetypes.MimeTypes, path: str) -> str:

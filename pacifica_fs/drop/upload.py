@@ -20,7 +20,7 @@ class Upload(msgspec.Struct, frozen=True):
     it; `details` is what the archive says of it besides; `sidecar` the file that was taken as such;
     `waiting_for` says what has to happen next. `follows` is the
     id of the earlier bundle of the same name. `outage` is true where it is held only because the archive could not be
-    asked: that is tried again by itself.
+    asked: that is tried again by itself. `uid` is whose it is (-1: not noted by an earlier version).
     """
 
     archive: str
@@ -48,6 +48,7 @@ class Upload(msgspec.Struct, frozen=True):
     duplicates: tuple[str, ...] = ()
     attempts: int = 0
     outage: bool = False
+    uid: int = -1
     times: Mapping[str, str] = {}
     metadata: Mapping[str, Any] = {}
 
@@ -101,7 +102,9 @@ def upload(
         task=task,
         percent=100.0 if done else percent,
         transaction=journal.transaction,
-        path=f"{journal.archive}/{journal.place.replace('{id}', journal.transaction)}" if journal.transaction else "",
+        path=f"{journal.archive}/{journal.place or f'transactions/{journal.transaction}'}"
+        if journal.transaction
+        else "",
         details=journal.ticket.details if journal.ticket else {},
         sidecar=journal.sidecar,
         problems=journal.problems,
@@ -115,6 +118,7 @@ def upload(
         duplicates=journal.duplicates,
         attempts=journal.attempts,
         outage=journal.outage,
+        uid=journal.uid,
         times=journal.times,
         metadata=msgspec.to_builtins(journal.metadata) if journal.metadata else {},
     )

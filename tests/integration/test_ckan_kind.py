@@ -209,7 +209,7 @@ def test_a_table_becomes_a_resource_and_a_datastore_table(kind, ckan_site):
     assert [row[0] for row in rows] == ["00123", "0044"]
     shown = progress.details["files"]["data.csv"]
     assert shown["route"] == "direct" and shown["datastore"]["rows_stored"] == shown["datastore"]["rows_expected"] == 2
-    (ref,) = kind.inbox.listed(bundle, progress.container)
+    (ref,) = kind.inbox.added(bundle, progress.container)
     assert content(kind.archive, ref) == TABLE and kind.inbox.find(bundle) == (progress.container,)
 
 
@@ -351,7 +351,7 @@ def test_the_sidecar_of_one_file(kind, ckan_site):
     assert (resource["description"], resource["instrument"]) == ("by hand", "54")
     info = ckan_site.api()("datastore_info", id=resource["id"])["fields"][0]["info"]
     assert info == {"label": "Key", "notes": "unique"}
-    assert {"/".join(ref.parts) for ref in kind.inbox.listed(bundle, package)} == {"data.csv", "other.csv"}
+    assert {"/".join(ref.parts) for ref in kind.inbox.added(bundle, package)} == {"data.csv", "other.csv"}
 
 
 @pytest.mark.parametrize(

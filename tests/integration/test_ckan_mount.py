@@ -19,7 +19,7 @@ TABLE = "code,n\n00123,1\n0044,2\n"
 
 @pytest.fixture
 def mount(mounted, ckan_site):
-    return mounted({"drop": {"quiet": "0.5s"}, "archives": {"opendata": ckan_site.archive_table(layout="{package}")}})
+    return mounted({"drop": {"quiet": "0.5s"}, "archives": {"opendata": ckan_site.archive_table()}})
 
 
 def test_packages_are_directories(mount):

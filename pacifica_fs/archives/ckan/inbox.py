@@ -13,7 +13,7 @@ import msgspec
 from ...archive import Effects, Sidecars
 from ...config import ArchiveSettings
 from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, TooLarge, Unreachable
-from ...model import Bundle, BundleFile, FileRef, Problem, Progress, Ticket
+from ...model import Bundle, BundleFile, FileRef, Metadata, Problem, Progress, Ticket
 from ...transport.http import Http, Timeouts
 from . import rows
 from .api import Api, Refused, Token, result
@@ -36,7 +36,10 @@ class CkanInbox:
 
     reversible = True
     hash = "sha256"
-    sidecars = Sidecars(frozenset({*PLAIN, *STRUCTURED}), frozenset(STRUCTURED), True, "packages/{id}")
+    sidecars = Sidecars(frozenset({*PLAIN, *STRUCTURED}), frozenset(STRUCTURED), True)
+    layout = "{package}"
+    whole = False
+    manifest = ""
 
     def __init__(
         self,
@@ -156,8 +159,8 @@ class CkanInbox:
             raise Invalid(f"the files are there, but {push.failure}")
         return (push.package,) if push.over else ()
 
-    def listed(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
-        """What the archive has of this bundle, by the bundle's own paths: a package has other files, too."""
+    def added(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
+        """See Adds: a package has other files, too."""
         package = self._show(container)
         wanted = plan(bundle, self._options.organisation)
         refs = []
@@ -168,6 +171,18 @@ class CkanInbox:
                 ref = rows.file(self._name, container, resource, size if isinstance(size, int) else file.size)
                 refs.append(msgspec.structs.replace(ref, parts=tuple(file.path.split("/"))))
         return refs
+
+    def listed(self, content: bytes) -> Mapping[str, int]:
+        """See Choosy: there are no manifests."""
+        return {}
+
+    def leaves_out(self, path: str, metadata: Metadata) -> str:
+        """See Choosy: nothing is left out."""
+        return ""
+
+    def place(self, container: str) -> str:
+        """See Choosy."""
+        return f"packages/{container}"
 
     # what is wanted
 

@@ -56,7 +56,7 @@ def plan(bundle: Bundle, organisation: str = "") -> Plan:
     """The wishes of all files of `bundle`; `organisation` is the configured default for a new package."""
     problems: list[Problem] = []
     fields = bundle.metadata.fields
-    for key in sorted(set(fields) - {*PLAIN, *STRUCTURED}):
+    for key in sorted(set(fields) - {*PLAIN, *STRUCTURED, "submitter"}):
         problems.append(Problem(f"'{key}' is not known here", "Remove it; free pairs go below 'extras'."))
     files: dict[str, Wish] = {}
     shared = {key: value for key, value in fields.items() if key not in FOLDER_ONLY}

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
 
 from ...archive import Built, Effects
 from ...config import ArchiveSettings
@@ -23,8 +26,20 @@ except ImportError as error:
     raise ImportError("it needs the Python package 'obstore': pip install 'pacifica-fs[djarchive]'") from error
 
 from .archive import DJArchive
+from .inbox import DJInbox
 from .options import Chosen, choose
 from .store import Bucket, Keys, Place
+
+SEND_SECONDS = 600.0
+
+
+def from_url(url: str) -> dict[str, str]:
+    """The options that `djarchive+https://ENDPOINT/BUCKET` stands for; ConfigError without a bucket."""
+    parts = urlsplit(url)
+    bucket = parts.path.strip("/")
+    if not bucket or "/" in bucket:
+        raise ConfigError(f"djarchive+{url}: djarchive+https://ENDPOINT/BUCKET was expected")
+    return {"endpoint": f"{parts.scheme}://{parts.netloc}", "bucket": bucket}
 
 
 def build(settings: ArchiveSettings, effects: Effects) -> Built:
@@ -44,7 +59,18 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
         )
 
     archive = DJArchive(settings.name, Bucket(place, keys), _identity(access), chosen, effects.clock, log)
-    return Built(archive)
+    if chosen.admin is None:
+        return Built(archive)
+    admin = chosen.admin
+
+    def admin_keys() -> Keys:
+        key = secrets.get("admin.access_key", configured=admin.access_key)
+        return Keys(key, secrets.get("admin.secret_key", configured=admin.secret_key, username=key) if key else "")
+
+    # A part of an upload is larger than a piece of a download, and lines are slower in that direction.
+    slow = msgspec.structs.replace(place, read=max(place.read, SEND_SECONDS))
+    bucket = Bucket(slow, admin_keys)
+    return Built(archive, DJInbox(settings.name, bucket, chosen, effects.state / "djarchive" / settings.name, log))
 
 
 def _identity(access: str) -> str:

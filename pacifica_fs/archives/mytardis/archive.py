@@ -40,7 +40,7 @@ class MyTardisArchive:
         self._options = chosen
         self._client = client
         self._clock = effects.clock
-        self._pumps = Pumps()
+        self._pumps = Pumps(room=8)
         making = Making(settings.name, chosen.zone, chosen.names)
         self._catalogue = Catalogue(client, making, chosen, settings.listing_limit, effects.clock)
         self._tape = Tape(client, chosen, effects.clock)
@@ -91,7 +91,7 @@ class MyTardisArchive:
         """See Folded."""
         return self._catalogue.folder(self._checked(container), path)
 
-    def recall(self, file: FileRef) -> str:
+    def recall(self, file: FileRef) -> bool:
         """See Recalls."""
         return self._tape.recall(file)
 

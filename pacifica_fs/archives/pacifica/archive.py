@@ -8,10 +8,10 @@ from contextlib import closing
 from ...archive import Arrival, Built, Capabilities, Effects, Waiting, Where
 from ...config import ArchiveSettings
 from ...errors import NotFound, PacificaFSError
-from ...model import Container, FileRef, Group, Health, Listing
+from ...model import Container, Event, FileRef, Group, Health, Listing
 from ...transport.http import Http
 from ...transport.pump import Pumps
-from . import rows
+from . import events, rows
 from .cartrun import Carts
 from .catalogue import Catalogue
 from .direct import ArchiveInterface, HashProxy
@@ -72,6 +72,10 @@ class PacificaArchive:
             raise NotFound(f"transaction {name} is not here")
         return found[0]
 
+    def event(self, data: bytes) -> Event:
+        """See Listener."""
+        return events.event(self.name, data)
+
     def version(self) -> str:
         """See Versioned."""
         return self._catalogue.version()
@@ -116,6 +120,11 @@ class PacificaArchive:
         if not rows.is_id(id):
             raise NotFound(f"{id!r} is not the number of a transaction")
         return id
+
+
+def from_url(url: str) -> dict[str, str]:
+    """The options that `pacifica+https://POLICY` stands for; the other services come as `?cart=https://…`."""
+    return {"policy": url}
 
 
 def build(settings: ArchiveSettings, effects: Effects) -> Built:

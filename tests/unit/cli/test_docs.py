@@ -8,6 +8,7 @@ import pytest
 
 from pacifica_fs import config
 from pacifica_fs.archives import local
+from pacifica_fs.archives.mytardis import options as mytardis
 from pacifica_fs.archives.pacifica.options import Options, TimeoutOptions
 from pacifica_fs.cli.main import COMMANDS, cli
 from pacifica_fs.drop.journal import Entry, Journal
@@ -59,6 +60,7 @@ def test_every_key_of_the_kinds_is_documented():
     kind = section(CONFIGURATION, "### Kind `pacifica`")
     assert first_column(kind) == fields(Options) | fields(config.Auth)
     assert all(f"{name} = " in kind for name in fields(TimeoutOptions))
+    assert first_column(section(CONFIGURATION, "### Kind `mytardis`")) == fields(mytardis.Options)
 
 
 def test_defaults_are_documented():
@@ -122,3 +124,12 @@ def test_documented_commands_exist():
             for option in options.split():
                 letters = [option] if option.startswith("--") else [f"-{letter}" for letter in option[1:]]
                 assert set(letters) <= known, f"{file.name}: pacifica-fs {name} {option}"
+
+
+def test_the_tests_that_coverage_names_exist():
+    for line in (ROOT / "docs/coverage.md").read_text().splitlines():
+        file = None
+        for name in re.findall(r"`(tests/[\w/.]+|)((?:::\w+)?)`", line):
+            file = ROOT / name[0] if name[0] else file
+            assert file is not None and file.exists(), f"{name}: {line}"
+            assert not name[1] or f"def {name[1].removeprefix('::')}" in file.read_text(), f"{name}: {line}"
