@@ -34,8 +34,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _WRONG_KEY = frozenset({"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken"})
 
 
-class _WrongKeys(Denied):
-    """The server does not know who we say that we are."""
+class _Doubtful(Denied):
+    """The server does not know who we say that we are, or does not say why it refused (the answer to a HEAD)."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -152,7 +152,7 @@ class Bucket:
         try:
             with self._errors(key):
                 return call(store)
-        except _WrongKeys:
+        except _Doubtful:
             if not again or not self._renew(store):
                 raise
         with self._errors(key):
@@ -185,8 +185,9 @@ class Bucket:
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             code = _code(error)
             if code in _WRONG_KEY:
-                raise _WrongKeys(f"{where}: access_key or secret_key is wrong ({code})") from _brief(error)
-            raise Denied(f"{where}: this identity may not do that ({code or 'refused'})") from _brief(error)
+                raise _Doubtful(f"{where}: access_key or secret_key is wrong ({code})") from _brief(error)
+            kind = Denied if code else _Doubtful
+            raise kind(f"{where}: this identity may not do that ({code or 'refused'})") from _brief(error)
         except FileNotFoundError as error:
             if _code(error) == "NoSuchBucket":
                 raise BadAnswer(f"there is no bucket '{self.place.bucket}' at {self.place.endpoint}") from _brief(error)
