@@ -31,6 +31,7 @@ PARTS = 9000
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 _UNNAMEABLE = re.compile("[/\x00-\x1f\x7f\ud800-\udfff]")
 _STATUS = re.compile(r"status code: (\d{3})")
+_NO_BUCKET = "NoSuchBucket"
 _WRONG_KEY = frozenset({"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken"})
 
 
@@ -189,8 +190,8 @@ class Bucket:
             kind = Denied if code else _Doubtful
             raise kind(f"{where}: this identity may not do that ({code or 'refused'})") from _brief(error)
         except FileNotFoundError as error:
-            if _code(error) == "NoSuchBucket":
-                raise BadAnswer(f"there is no bucket '{self.place.bucket}' at {self.place.endpoint}") from _brief(error)
+            if _code(error) == _NO_BUCKET:
+                raise self._failure(where, error) from _brief(error)
             raise NotFound(f"{where}: there is no such object") from _brief(error)
         except ValueError as error:
             raise Unobtainable(f"{where!r} is no name that can be asked for") from _brief(error)
@@ -199,6 +200,8 @@ class Bucket:
 
     def _failure(self, where: str, error: Exception) -> Exception:
         text = str(error)
+        if _code(error) == _NO_BUCKET:
+            return BadAnswer(f"there is no bucket '{self.place.bucket}' at {self.place.endpoint}")
         status = _STATUS.search(text)
         if status is None:
             if "ertificate" in text or "UnknownIssuer" in text:
