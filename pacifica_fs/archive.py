@@ -23,6 +23,7 @@ from .clock import Clock
 from .model import (
     Bundle,
     Container,
+    Event,
     FileRef,
     Group,
     Health,
@@ -177,8 +178,11 @@ class Folded(Protocol):
 class Recalls(Protocol):
     """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
 
-    def recall(self, file: FileRef) -> str:
-        """Ask for a file to be brought back from tape; what to tell the user. Returns before it is there."""
+    def recall(self, file: FileRef) -> bool:
+        """Ask for a file to be brought back from tape; False: it is not on one. Returns before it is there.
+
+        NotPermitted where the configuration forbids it.
+        """
 
 
 @runtime_checkable
@@ -190,6 +194,14 @@ class Versioned(Protocol):
 
     def version(self) -> str:
         """Equal texts: no listing has changed between the calls. One small request, or a few."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What an archive may have besides: events that tell of new containers. Optional; gives it a folder `events/`."""
+
+    def event(self, data: bytes) -> Event:
+        """What an event says, from its JSON. Invalid, whose sentence says what is wrong. Asks nobody."""
 
 
 class Inbox(Protocol):

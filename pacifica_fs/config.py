@@ -28,6 +28,7 @@ _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")
 SECRETS = frozenset({"password", "access_key", "secret_key", "api_key", "token"})
+RULES = frozenset({"project", "instrument", "user"})
 RESERVED = frozenset({"drop", "status", "README.txt"})
 
 
@@ -108,6 +109,15 @@ class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str = ""
 
 
+class PrefetchRule(msgspec.Struct, frozen=True):
+    """One of `prefetch = [{ project = "1234a", keys = { Tag = "first" } }]`: what an event must say to be fetched at
+    once. `where` has values of dimensions (project, instrument, user), `keys` key/values; an empty rule takes all.
+    """
+
+    where: Mapping[str, str] = {}
+    keys: Mapping[str, str] = {}
+
+
 class ArchiveSettings(msgspec.Struct, frozen=True):
     """`[archives.NAME]`: what all kinds have in common; `options` are the kind's own keys, still as TOML values."""
 
@@ -122,12 +132,31 @@ class ArchiveSettings(msgspec.Struct, frozen=True):
     layout: str = ""
     single_files: bool = False
     max_bundle: Size | None = None
+    prefetch: tuple[Mapping[str, Any], ...] = ()
     options: Mapping[str, Any] = {}
     source: str = ""
 
     def options_as(self, type: type[S]) -> S:
         """The kind's own keys as its Struct (which should forbid unknown fields); ConfigError names the key."""
         return _convert(dict(self.options), type, self.source, f"archives.{self.name}", COMMON)
+
+    @property
+    def prefetch_rules(self) -> tuple[PrefetchRule, ...]:
+        """`prefetch`, checked; ConfigError."""
+        return tuple(self._rule(number, dict(rule)) for number, rule in enumerate(self.prefetch, 1))
+
+    def _rule(self, number: int, rule: dict[str, Any]) -> PrefetchRule:
+        place = f"{self.source}: archives.{self.name}.prefetch: rule {number}"
+        keys = rule.pop("keys", {})
+        if not isinstance(keys, dict):
+            raise ConfigError(f'{place}: keys: a table like {{ Tag = "first" }} was expected')
+        unknown = sorted(set(rule) - RULES)
+        if unknown:
+            raise ConfigError(f"{place}: unknown key '{unknown[0]}'; known are: {', '.join(sorted(RULES))}, keys")
+        for name, value in [*rule.items(), *keys.items()]:
+            if not isinstance(value, str | int) or isinstance(value, bool):
+                raise ConfigError(f"{place}: {name}: a text or a number was expected, not {value!r}")
+        return PrefetchRule({k: str(v) for k, v in rule.items()}, {k: str(v) for k, v in keys.items()})
 
 
 COMMON = frozenset(ArchiveSettings.__struct_fields__) - {"name", "options", "source"}
@@ -253,6 +282,7 @@ def _archive(name: str, table: Mapping[str, Any], source: str) -> ArchiveSetting
     common = {key: value for key, value in table.items() if key in COMMON}
     options = {key: value for key, value in table.items() if key not in COMMON}
     found = _convert({**common, "name": name, "options": options, "source": source}, ArchiveSettings, source, where)
+    _ = found.prefetch_rules  # wrong ones are an error now, not at the first event
     if found.listing_limit < 1:
         raise ConfigError(f"{source}: {where}.listing_limit: at least 1 was expected, not {found.listing_limit}")
     return found

@@ -141,6 +141,22 @@ class View(msgspec.Struct, frozen=True):
     terms: Mapping[str, str] = {}
 
 
+class Event(msgspec.Struct, frozen=True):
+    """What an archive told of a new container: its `files`, without a request.
+
+    `id` is the event's own; `container` may be empty where the event does not say. `where` has the container's values
+    of dimensions, `keys` its key/value pairs, as far as the event has them. `type` is for the status.
+    """
+
+    id: str
+    container: str = ""
+    files: tuple[FileRef, ...] = ()
+    mtime_ns: int = 0
+    where: Mapping[str, str] = {}
+    keys: tuple[tuple[str, str], ...] = ()
+    type: str = ""
+
+
 class Metadata(msgspec.Struct, frozen=True):
     """What a sidecar says, in one form for all kinds.
 

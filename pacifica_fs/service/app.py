@@ -16,13 +16,16 @@ from pathlib import Path
 
 import msgspec
 
-from ..archive import Archive, Built, Effects
+from ..archive import Archive, Built, Effects, Listener
 from ..clock import Clock
 from ..config import ArchiveSettings, Config, Places, secrets
 from ..content.content import Content, ReadPolicy
 from ..drop.drop import Drop, Target
 from ..errors import ConfigError
-from ..model import FileRef, Health
+from ..events.desk import Desk
+from ..events.folder import EventsFolder
+from ..events.prefetch import Prefetch
+from ..model import Event, FileRef, Health
 from ..mount.session import MountOptions, serve
 from ..tree import views
 from ..tree.shelf import Shelf
@@ -88,6 +91,12 @@ class App:
             )
             for name, archive in self.archives.items()
         }
+        self._prefetch = Prefetch(self.content, {name: each.prefetch_rules for name, each in settings.items()})
+        self.desks = {
+            name: Desk(name, archive, places.state / "events" / name, clock, partial(self._told, name))
+            for name, archive in self.archives.items()
+            if isinstance(archive, Listener)
+        }
         self._follow = Follow({name: tree.follow for name, tree in self.trees.items()})
         self.drop = Drop(
             places.state / "spool",
@@ -133,7 +142,7 @@ class App:
         """The mount's top folder."""
         fixed: Entries = [
             ("README.txt", FixedFile(("README",), readme(self.archives))),
-            *[(name, tree.root()) for name, tree in self.trees.items()],
+            *[(name, tree.root(self._events(name))) for name, tree in self.trees.items()],
             ("status", status.tree(self._sources())),
         ]
         # What takes uploads is known only once the spool is ours.
@@ -173,13 +182,27 @@ class App:
         self.drop.start()
         self.watch.start()
         self._follow.start()
+        self._prefetch.start()
 
     def _stop(self) -> None:
         self._notifier.stopping()
         self.watch.stop()
         self._follow.stop()
+        self._prefetch.stop()
         self.content.close()
         self.drop.stop()
+
+    def _events(self, name: str) -> Entries:
+        """`events/` of an archive that has them."""
+        desk, tree = self.desks.get(name), self.trees[name]
+        if desk is None:
+            return ()
+        return [("events", EventsFolder(desk, lambda e: tree.files(e.container or e.id, e.files, e.mtime_ns)))]
+
+    def _told(self, name: str, event: Event) -> None:
+        """An event came: its archive has changed."""
+        self.trees[name].forget()
+        self._prefetch.told(name, event)
 
     def _spare(self) -> tuple[int, int]:
         disk = shutil.disk_usage(self.places.state)
@@ -201,6 +224,7 @@ class App:
             downloads=self.content.downloads,
             cache=self.content.usage,
             archives=self.archives,
+            events={name: desk.notes for name, desk in self.desks.items()},
             watch=self.watch,
             metrics=lambda: metrics.text(snapshots),
             log=lambda: self._tail.text() if self._tail else "",

@@ -27,6 +27,7 @@ class Sources(msgspec.Struct, frozen=True):
     downloads: Callable[[], Sequence[Mapping[str, Any]]]
     cache: Callable[[], Mapping[str, Any]]
     archives: Mapping[str, Archive]
+    events: Mapping[str, Callable[[], Sequence[Mapping[str, Any]]]]
     watch: Watch
     metrics: Callable[[], str]
     log: Callable[[], str]
@@ -38,6 +39,7 @@ def tree(sources: Sources) -> ListedFolder:
         ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources), mode=PRIVATE)),
         ("jobs", ListedFolder(("status", "jobs"), lambda: [])),
         ("archives", ListedFolder(("status", "archives"), lambda: _archives(sources))),
+        ("events", ListedFolder(("status", "events"), lambda: _events(sources))),
         ("downloads.json", TextFile(("status", "downloads"), lambda: as_json(sources.downloads()))),
         ("cache.json", TextFile(("status", "cache"), lambda: as_json(sources.cache()))),
         ("metrics", TextFile(("status", "metrics"), sources.metrics)),
@@ -121,6 +123,13 @@ def _archives(sources: Sources) -> Entries:
         return TextFile(("status", "archives", name), lambda: _health(sources, name))
 
     return [(f"{name}.json", file(name)) for name in sources.archives]
+
+
+def _events(sources: Sources) -> Entries:
+    def file(name: str) -> TextFile:
+        return TextFile(("status", "events", name), lambda: as_json(sources.events[name]()))
+
+    return [(f"{name}.json", file(name)) for name in sources.events]
 
 
 def _health(sources: Sources, name: str) -> str:

@@ -65,7 +65,7 @@ class Answers:
         self.archive = archive
         self.finder = archive if isinstance(archive, Finder) else None
         self.limit = limit
-        self.spooling = spooling = Spooling(archive, clock, spool, wait)
+        self.spooling = Spooling(archive, clock, spool, wait)
         self._folded = archive if isinstance(archive, Folded) else None
         place = Crowd(clock, crowd)
         name = archive.name + "\0" + archive.identity
@@ -134,7 +134,7 @@ class Answers:
         self._folders: Fresh[Sequence[FileRef], Folders] = Fresh(
             10 * ttl,
             clock,
-            lambda key, files: Folders(archive.name, key[0], arrange(files), spooling),
+            lambda key, files: self.folders_of(key[0], files),
             capacity=FILES_KEPT,
             weight=lambda folders: folders.count + 1,
             shelf=shelf,
@@ -225,6 +225,10 @@ class Answers:
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
         return self._folders.get((container,), lambda: tuple(self.archive.files(container)))
+
+    def folders_of(self, container: str, files: Sequence[FileRef]) -> Folders:
+        """Files that are known as folders; asks nobody."""
+        return Folders(self.archive.name, container, arrange(files), self.spooling)
 
     def is_deep(self, container: str) -> bool:
         """Whether its folders are listed one by one; NotFound."""

@@ -8,18 +8,18 @@ Threading: nodes may be used from any thread; what is asked of the archive goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..archive import Archive
 from ..clock import Clock
 from ..errors import NotADirectory
-from ..model import View
+from ..model import FileRef, View
 from .answers import Answers
 from .containers import ContainersFolder
 from .documents import README, readme
 from .levels import LevelFolder, level
-from .nodes import DIRECTORY, Attributes, Node, inode
+from .nodes import DIRECTORY, Attributes, Directory, Node, inode
 from .search import SearchFolder
 from .shelf import Shelf
 from .virtual import Entries, ListedFolder
@@ -47,14 +47,18 @@ class ArchiveTree:
     ) -> None:
         self._answers = Answers(archive, ttl, limit, clock, shelf, crowd, outage, spool, wait)
 
-    def root(self) -> Node:
-        """The archive's own folder; where its views have names, listing it asks no server."""
+    def root(self, more: Entries = ()) -> Node:
+        """The archive's own folder, with `more` in it; where its views have names, listing it asks no server."""
         archive = self._answers.archive
-        named: Entries = [(view.name, self._top(view)) for view in archive.views if view.name]
+        named: Entries = [*((view.name, self._top(view)) for view in archive.views if view.name), *more]
         nameless = [view for view in archive.views if not view.name]
         if nameless:
             return NamelessFolder(archive.name, named, level(self._answers, nameless[0], _given(nameless[0])))
         return ListedFolder((archive.name,), lambda: named)
+
+    def files(self, container: str, files: Sequence[FileRef], mtime_ns: int) -> Directory:
+        """The folder of a container's files that are known without a request."""
+        return self._answers.folders_of(container, files).top(mtime_ns)
 
     def forget(self) -> None:
         """Ask for every listing anew at the next look (something changed)."""

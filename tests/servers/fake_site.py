@@ -27,6 +27,8 @@ from .process import LOOPBACK, free_ports
 
 TIME = "2026-11-21T01:20:13"
 STEP = 64 * 1024
+PROJECT = {"_id": "1234a", "title": "Pacifica Dévelopment", "short_name": "Dévelopment"}
+INSTRUMENT = {"_id": 54, "name": "NMR PROBES", "name_short": "NMR", "display_name": "NMR PROBES", "active": True}
 USER = {"_id": 10, "first_name": "Davidé", "last_name": "Browné Jr", "network_id": "dmlb2001"}
 
 
@@ -252,11 +254,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._wrong(404, "Not Found", 404)
 
     def _uploader(self, asked: dict[str, Any]) -> None:
-        if set(asked) != {"user", "from", "columns", "where"} or asked["from"] != "users":
+        rows = {"users": USER, "projects": PROJECT, "instruments": INSTRUMENT}
+        if set(asked) != {"user", "from", "columns", "where"} or asked["from"] not in rows:
             self._wrong(500, "bad query", 500)
             return
-        known = asked["where"].get("network_id", USER["network_id"]) == USER["network_id"]
-        self._json([{key: value for key, value in USER.items() if key in asked["columns"]}] if known else [])
+        row = rows[asked["from"]]
+        known = all(str(row.get(key)) == str(value) for key, value in asked["where"].items())
+        self._json([{key: value for key, value in row.items() if key in asked["columns"]}] if known else [])
 
     def _transactions(self, what: str, id: str, query: dict[str, str]) -> None:
         found = self.site.transactions
@@ -273,7 +277,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._wrong(404, f"No Transaction with an ID of {id} was found")
 
     def _search(self, query: dict[str, str]) -> None:
-        found = dict(sorted(self.site.transactions.items(), reverse=True))
+        row = {"project": "1234a", "instrument": "54", "submitter": "10"}
+        unknown = any(query[key] != value for key, value in row.items() if key in query)
+        found = {} if unknown else dict(sorted(self.site.transactions.items(), reverse=True))
+        if "transaction_id" in query:
+            found = {id: files for id, files in found.items() if str(id) == query["transaction_id"]}
         number, size = int(query.get("page", -1)), int(query.get("item_count", 100))
         shown = list(found.items())
         if number >= 1:

@@ -8,10 +8,10 @@ from contextlib import closing
 from ...archive import Arrival, Built, Capabilities, Effects, Waiting, Where
 from ...config import ArchiveSettings
 from ...errors import NotFound, PacificaFSError
-from ...model import Container, FileRef, Group, Health, Listing
+from ...model import Container, Event, FileRef, Group, Health, Listing
 from ...transport.http import Http
 from ...transport.pump import Pumps
-from . import rows
+from . import events, rows
 from .cartrun import Carts
 from .catalogue import Catalogue
 from .direct import ArchiveInterface, HashProxy
@@ -71,6 +71,10 @@ class PacificaArchive:
         if not found:
             raise NotFound(f"transaction {name} is not here")
         return found[0]
+
+    def event(self, data: bytes) -> Event:
+        """See Listener."""
+        return events.event(self.name, data)
 
     def version(self) -> str:
         """See Versioned."""

@@ -122,3 +122,12 @@ def test_documented_commands_exist():
             for option in options.split():
                 letters = [option] if option.startswith("--") else [f"-{letter}" for letter in option[1:]]
                 assert set(letters) <= known, f"{file.name}: pacifica-fs {name} {option}"
+
+
+def test_the_tests_that_coverage_names_exist():
+    for line in (ROOT / "docs/coverage.md").read_text().splitlines():
+        file = None
+        for name in re.findall(r"`(tests/[\w/.]+|)((?:::\w+)?)`", line):
+            file = ROOT / name[0] if name[0] else file
+            assert file is not None and file.exists(), f"{name}: {line}"
+            assert not name[1] or f"def {name[1].removeprefix('::')}" in file.read_text(), f"{name}: {line}"

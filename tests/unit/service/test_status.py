@@ -31,6 +31,7 @@ def sources():
     uploads = []
     watch = ToyWatch()
     made = status.Sources(
+        events={},
         uploads=lambda: tuple(uploads),
         downloads=lambda: [{"file": "1", "state": "staging"}],
         cache=lambda: {"size": 5},
@@ -52,7 +53,7 @@ def read(node, *path):
 
 def test_what_is_there(sources):
     top = status.tree(sources[0])
-    assert names(top) == ["uploads", "jobs", "archives", "downloads.json", "cache.json", "metrics", "log"]
+    assert names(top) == ["uploads", "jobs", "archives", "events", "downloads.json", "cache.json", "metrics", "log"]
     assert json.loads(read(top, "downloads.json")) == [{"file": "1", "state": "staging"}]
     assert json.loads(read(top, "cache.json")) == {"size": 5}
     assert read(top, "metrics") == "metric 1\n" and read(top, "log") == "a line\n"

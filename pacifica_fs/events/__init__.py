@@ -1,0 +1,1 @@
+"""Events: an archive tells of new containers before anybody asks, and their files are there at once."""

@@ -1,0 +1,108 @@
+"""Fetches the files of events that match the configured rules, before anybody asks."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ..config import PrefetchRule
+from ..errors import PacificaFSError
+from ..model import Event, FileRef
+
+log = logging.getLogger(__name__)
+PIECE = 1 << 20
+WAITING = 1000
+"""Events that may wait to be fetched; more are fetched when they are read."""
+
+
+class Reader(Protocol):
+    """An open file of the content store."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Waits for them."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+class Store(Protocol):
+    """The content store."""
+
+    def open(self, ref: FileRef, path: str) -> Reader:
+        """Open a file; answers at once."""
+
+
+def matches(rule: PrefetchRule, event: Event) -> bool:
+    """Whether all that a rule says is true of an event; a key may have several values."""
+    return all(event.where.get(name) == value for name, value in rule.where.items()) and all(
+        pair in event.keys for pair in rule.keys.items()
+    )
+
+
+class Prefetch:
+    """One thread that reads what matches `rules` (archive → rules), file by file, as a reader in order does."""
+
+    def __init__(self, store: Store, rules: Mapping[str, Sequence[PrefetchRule]]) -> None:
+        self._store = store
+        self._rules = rules
+        self._queue: queue.Queue[tuple[str, Event] | None] = queue.Queue(WAITING)
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Begin, where there are rules."""
+        if not any(self._rules.values()):
+            return
+        threading.Thread(target=self._run, name="prefetch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Fetch no more."""
+        self._stop.set()
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            pass
+
+    def told(self, archive: str, event: Event) -> bool:
+        """An event came; whether it will be fetched. Never waits."""
+        if not event.files or not any(matches(rule, event) for rule in self._rules.get(archive, ())):
+            return False
+        try:
+            self._queue.put_nowait((archive, event))
+        except queue.Full:
+            log.warning("%s: too many events wait; %r is fetched when it is read", archive, event.id)
+            return False
+        return True
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            next = self._queue.get()
+            if next is None:
+                return
+            archive, event = next
+            done = sum(self._fetch(archive, ref) for ref in event.files if not self._stop.is_set())
+            log.info("%s: event %r: %d of %d files are here", archive, event.id, done, len(event.files))
+
+    def _fetch(self, archive: str, ref: FileRef) -> bool:
+        path = "/".join(("", archive, "transactions", ref.container, *ref.parts))
+        try:
+            reader = self._store.open(ref, path)
+            try:
+                offset = 0
+                while offset < reader.size and not self._stop.is_set():
+                    offset += len(reader.read(min(PIECE, reader.size - offset), offset))
+            finally:
+                reader.close()
+        except PacificaFSError as error:
+            log.warning("%s: %s is not fetched ahead: %s", archive, path, error)
+            return False
+        except Exception:  # the outermost guard of a thread
+            log.exception("%s: fetching %s ahead failed unexpectedly", archive, path)
+            return False
+        return True
