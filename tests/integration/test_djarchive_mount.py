@@ -169,16 +169,23 @@ def test_one_file_of_a_large_folder_costs_no_listing_of_it(mount, dataset, seawe
 
 
 def test_a_revision_that_is_overwritten_is_estale_and_never_a_mixture(mount, dataset, seaweedfs):
-    old = {"a": b"a" * 100_000, "b": os.urandom(3 << 20)}
+    old = {"a": b"a" * 100_000, "b": os.urandom(40 << 20)}
+    new = {"a": b"b" * 100_000, "b": os.urandom(40 << 20)}
     publish(seaweedfs, seaweedfs.public, f"{dataset}/1", old)
     folder = mount.path / "elements" / dataset / "1"
     with (folder / "b").open("rb", buffering=0) as stream:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        assert os.pread(stream.fileno(), 4096, 1 << 20) == old["b"][1 << 20 :][:4096]
-        publish(seaweedfs, seaweedfs.public, f"{dataset}/1", {"a": b"b" * 100_000, "b": os.urandom(3 << 20)})
-        assert refused(lambda: os.pread(stream.fileno(), 4096, 2 << 20)) == errno.ESTALE
-    assert refused(lambda: (folder / "a").read_bytes()) == errno.ESTALE
+        assert os.pread(stream.fileno(), 4096, 30 << 20) == old["b"][30 << 20 :][:4096]
+        a = (folder / "a").open("rb")
+        publish(seaweedfs, seaweedfs.public, f"{dataset}/1", new)
+        assert refused(lambda: os.pread(stream.fileno(), 4096, 15 << 20)) == errno.ESTALE
+    with a:
+        assert refused(a.read) == errno.ESTALE
     assert any("overwritten" in download["error"] for download in mount.downloads())
+    # Whoever looks again sees the new one, as a whole.
+    deadline = time.monotonic() + 20
+    while content(folder) != {path: hashlib.sha256(data).hexdigest() for path, data in new.items()}:
+        assert time.monotonic() < deadline
 
 
 # publishing
