@@ -12,12 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from . import djarchive as djarchive_bench
 from . import drop as drop_bench
 from . import main as main_bench
 from .bench import Bench
 from .result import Result, show, write
 
-SUITES = {"drop": drop_bench.MEASUREMENTS, "main": main_bench.MEASUREMENTS}
+SUITES = {"djarchive": djarchive_bench.MEASUREMENTS, "drop": drop_bench.MEASUREMENTS, "main": main_bench.MEASUREMENTS}
 RESULTS = Path(__file__).parents[1] / ".cache" / "bench"
 
 
