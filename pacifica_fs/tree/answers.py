@@ -201,7 +201,16 @@ class Answers:
         """
         finder = self.finder
         if finder is not None and (where or unlisted):
-            return self.seen(self._found.get((*_flat(where), name), lambda: finder.find_container(dict(where), name)))
+            listed = None if where else self._listed.get(name)
+            if listed is not None:
+                return self.seen(listed)
+            key = (*_flat(where), name)
+            try:
+                return self.seen(self._found.get(key, lambda: finder.find_container(dict(where), name)))
+            except Unreachable as outage:
+                if where:
+                    raise
+                return self._seen_before(name, outage)
         found = self._by_id(name)
         if safe_name(found.id) != name:
             raise NotFound(name)
@@ -214,8 +223,7 @@ class Answers:
         try:
             return self.container(id)
         except Unreachable as outage:
-            self._seen_files(id, outage)
-            return Container(self.archive.name, id)
+            return self._seen_before(id, outage)
 
     def seen(self, container: Container) -> Container:
         """The fullest that is known about a listed container without asking: `info` may be empty."""
@@ -248,13 +256,17 @@ class Answers:
 
         return self._levels.get((container, *path), load)
 
-    def _seen_files(self, id: str, outage: Unreachable) -> None:
-        """Offline, a container whose files were seen before exists; raises `outage` for any other."""
+    def _seen_before(self, id: str, outage: Unreachable) -> Container:
+        """Offline, a container that was seen before exists, or whose files were; raises `outage` for any other."""
+        known = self._containers.known((id,))
+        if known is not None:
+            return known
 
         def load() -> Sequence[FileRef]:
             raise outage
 
         self._folders.get((id,), load)
+        return Container(self.archive.name, id)
 
     def _noted(self, shown: Shown[Container]) -> Shown[Container]:
         """A listed id needs no request of its own."""
