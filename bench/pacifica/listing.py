@@ -47,7 +47,7 @@ def project(bench: Bench) -> Iterator[Result]:
 
 
 def find(bench: Bench) -> Iterator[Result]:
-    """`find` over one transaction; with sizes, and without."""
+    """`find` over one transaction that was listed, none of whose files was; without sizes, and with them."""
     number = bench.many(1000)
     (id,) = rows.transactions(bench.site, PROJECT, 1, rows.FIRST + 100_000)
     rows.files(bench.site, id, number)
@@ -55,7 +55,7 @@ def find(bench: Bench) -> Iterator[Result]:
     for what, more in (("find", ()), ("find -size -9", ("-size", "-9"))):
         ours, bare, bare_find = [], [], []
         for mount, http in _fresh(bench):
-            os.listdir(mount.path / "site/projects" / OTHER)
+            os.listdir(mount.path / "site/recent")  # the transaction is known, its files are not
             folder = mount.path / "site/transactions" / str(id)
             ours.append(timed(lambda folder=folder, more=more: _find(folder, *more)) * 1000)
             seconds = _request(http, f"{bench.site.metadata}/files", params)

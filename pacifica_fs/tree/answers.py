@@ -228,7 +228,10 @@ class Answers:
     def seen(self, container: Container) -> Container:
         """The fullest that is known about a listed container without asking: `info` may be empty."""
         known = self._containers.known((container.id,))
-        return known if known is not None and known.info else container
+        if known is not None and known.info:
+            return known
+        # Not every listing says when a container was made.
+        return container if container.mtime_ns else self._listed.get(container.id, container)
 
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
@@ -270,7 +273,7 @@ class Answers:
 
     def _noted(self, shown: Shown[Container]) -> Shown[Container]:
         """A listed id needs no request of its own."""
-        found = {container.id: container for container in shown.listing.entries}
+        found = {each.id: each for each in shown.listing.entries if each.mtime_ns or each.id not in self._listed}
         # An assignment of a whole value, so that readers need no lock.
         self._listed = {**self._listed, **found} if len(self._listed) < CONTAINERS_KEPT else found
         return shown
