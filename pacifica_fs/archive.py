@@ -178,8 +178,11 @@ class Folded(Protocol):
 class Recalls(Protocol):
     """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
 
-    def recall(self, file: FileRef) -> str:
-        """Ask for a file to be brought back from tape; what to tell the user. Returns before it is there."""
+    def recall(self, file: FileRef) -> bool:
+        """Ask for a file to be brought back from tape; False: it is not on one. Returns before it is there.
+
+        NotPermitted where the configuration forbids it.
+        """
 
 
 @runtime_checkable

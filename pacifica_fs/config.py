@@ -132,6 +132,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True):
     layout: str = ""
     single_files: bool = False
     max_bundle: Size | None = None
+    users: Mapping[str, str] = {}
     prefetch: tuple[Mapping[str, Any], ...] = ()
     options: Mapping[str, Any] = {}
     source: str = ""

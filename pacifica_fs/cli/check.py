@@ -53,7 +53,7 @@ def command(outside: Outside, file: Path | None, archive: str | None, sidecar: P
         examine.configuration(settings, outside.environ),
         *examine.secrets(settings),
         *examine.access(settings),
-        *examine.fuse(settings.mount.allow_other),
+        *examine.fuse(settings.mount.allow_other or settings.mount.access != "me"),
         *examine.folders(settings, places),
         *_archives(outside, settings, places),
     ]

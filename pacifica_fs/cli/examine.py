@@ -57,9 +57,12 @@ def _mode(path: Path) -> int:
 def access(settings: Config) -> list[Finding]:
     """`[mount] access`."""
     try:
-        options.modes(settings)
+        found = options.access(settings)
     except ConfigError as error:
         return [wrong("configuration", str(error), "Correct it.")]
+    if settings.mount.allow_other and not found.others:
+        what = 'allow_other is set, but with access = "me" the modes let nobody but root in'
+        return [remark("configuration", what, 'Set [mount] access = "group:NAME" or "everyone".')]
     return []
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "discard": "Forget a bundle and its files.",
     "safe-to-delete": "Say which files of a folder are in an archive, verified.",
     "drop": "Put a folder into the drop without writing it twice.",
+    "recall": "Have files brought back from an archive's tapes.",
     "events": "Receive CloudEvents over HTTP and hand them to the mount.",
     "check": "Check the configuration, FUSE and each archive; or a sidecar.",
     "demo": "Try everything out, without a server.",

@@ -92,7 +92,6 @@ def mount(
 
 def completed(parsed: Parsed, configuration: Config, file: Path | None) -> Parsed:
     """The options with what the configuration adds to them."""
-    options.modes(configuration)
     return options.with_defaults(parsed, configuration, file)
 
 

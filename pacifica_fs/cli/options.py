@@ -107,19 +107,33 @@ def _group(value: str) -> int:
         raise ConfigError(f"-o gid={value}: there is no group of that name") from error
 
 
-MODES = {"me": (0o600, 0o700), "group": (0o640, 0o750), "all": (0o644, 0o755)}
-"""`[mount] access` as the permission bits of files and folders."""
+class Access(msgspec.Struct, frozen=True):
+    """`[mount] access`: permission bits of archive files and folders, their group (None: the mount's), and whether
+    others than the mounting user are let in at all.
+    """
+
+    file_mode: int = 0o600
+    dir_mode: int = 0o700
+    gid: int | None = None
+    others: bool = False
 
 
-def modes(config: Config) -> tuple[int, int]:
-    """Permission bits of archive files and folders; ConfigError for an unknown `access`."""
-    try:
-        return MODES[config.mount.access]
-    except KeyError as error:
-        source = config.sources[-1] if config.sources else "the configuration"
-        raise ConfigError(
-            f"{source}: mount.access: one of {', '.join(sorted(MODES))} was expected, not '{config.mount.access}'"
-        ) from error
+def access(config: Config) -> Access:
+    """What `access` means; ConfigError for an unknown one, or a group that is not there."""
+    text = config.mount.access
+    word, _, name = text.partition(":")
+    source = config.sources[-1] if config.sources else "the configuration"
+    if text == "me":
+        return Access()
+    if text == "everyone":
+        return Access(0o644, 0o755, None, True)
+    if word == "group" and name:
+        try:
+            gid = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+        except KeyError as error:
+            raise ConfigError(f"{source}: mount.access: there is no group '{name}'") from error
+        return Access(0o640, 0o750, gid, True)
+    raise ConfigError(f'{source}: mount.access: "me", "group:NAME" or "everyone" was expected, not "{text}"')
 
 
 def with_defaults(parsed: Parsed, config: Config, file: Path | None) -> Parsed:
@@ -131,7 +145,7 @@ def with_defaults(parsed: Parsed, config: Config, file: Path | None) -> Parsed:
     return msgspec.structs.replace(
         parsed,
         config=None,
-        allow_other=parsed.allow_other or config.mount.allow_other,
+        allow_other=parsed.allow_other or config.mount.allow_other or access(config).others,
         fsname=name if name and "," not in name else APP,
     )
 

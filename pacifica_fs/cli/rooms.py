@@ -101,15 +101,16 @@ class Rooms:
         from ..service.log import configure
 
         tail = configure(True, verbosity)
-        files, folders = options.modes(config)
+        access = options.access(config)
+        group = os.getgid() if access.gid is None else access.gid
         mount = MountOptions(
             uid=os.getuid() if parsed.uid is None else parsed.uid,
-            gid=os.getgid() if parsed.gid is None else parsed.gid,
+            gid=group if parsed.gid is None else parsed.gid,
             allow_other=parsed.allow_other,
             fsname=parsed.fsname,
             extra=parsed.extra,
-            file_mode=files,
-            dir_mode=folders,
+            file_mode=access.file_mode,
+            dir_mode=access.dir_mode,
         )
         App.build(config, places, self.clock, self.environ, tail=tail, owner=str(mountpoint)).serve(
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)

@@ -89,7 +89,7 @@ class Checker:
         before = [
             one.journal
             for one in lane.spool.by_name.get((bundle.journal.archive, bundle.journal.name), ())
-            if one is not bundle
+            if one is not bundle and one.journal.uid == bundle.journal.uid
         ]
         earlier = [] if bundle.journal.again else [one for one in before if one.state == State.DONE]
         if not bundle.journal.again and (first := _overlap(files, before)):

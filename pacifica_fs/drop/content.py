@@ -34,10 +34,11 @@ class DropFolder(InBundle):
             bundles = self._stack.bundles
             if not bundles:
                 raise NotFound(f"there is no {self._stack.name}")
-            return Attributes(DIRECTORY | 0o700, mtime_ns=int(seconds(bundles[0].journal.updated) * 1e9), nlink=2)
+            updated = int(seconds(bundles[0].journal.updated) * 1e9)
+            return Attributes(DIRECTORY | 0o700, mtime_ns=updated, nlink=2, uid=self._uid)
         if self._path:
-            return shown(state)
-        return Attributes(DIRECTORY | 0o700, mtime_ns=state.st_mtime_ns, nlink=2)
+            return shown(state, self._uid)
+        return Attributes(DIRECTORY | 0o700, mtime_ns=state.st_mtime_ns, nlink=2, uid=self._uid)
 
     @translating
     def entries(self) -> Sequence[tuple[str, Node]]:
@@ -62,7 +63,7 @@ class DropFolder(InBundle):
     def glance(self, name: str) -> Attributes:
         state = self._on_disk(name)
         if state is not None and not stat.S_ISLNK(state.st_mode):
-            return shown(state)
+            return shown(state, self._uid)
         node = self.lookup(name)
         return msgspec.structs.replace(node.attributes(), ino=node.ino)
 
@@ -120,6 +121,8 @@ class DropFolder(InBundle):
         """Keep a link until the bundle is sealed; NotPermitted where links are not followed."""
         if not self._stack.site.follows_links:
             raise NotPermitted('only files and folders can be archived; [drop] symlinks = "follow" takes links')
+        if self._uid not in (-1, os.getuid()):
+            raise NotPermitted("links are followed with the rights of the daemon, which are not yours; copy the file")
         safe(name)
         bundle, path = self._bundle(), self._join(name)
         if self._stack.entry(path) or self._stack.directory(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import msgspec
 from ..archive import Archive, Inbox
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
-from ..errors import Invalid, ReadOnly
+from ..errors import Denied, Invalid, ReadOnly, Unsupported
 from ..model import FileRef
 from ..tree.nodes import Directory
 from . import requests
@@ -60,6 +61,7 @@ class Drop:
     """The uploads below `root`. `adopt` gives an ingested file to the content store (True: taken); `owner` is a mount.
 
     `ingested` is called with an archive's name when it has a new container, before the bundle's state says so.
+    `caller` says whose request the calling thread answers.
 
     Threading: every method from any thread; `start` and `stop` once each. Four threads for each archive, and one.
     ConfigError if an archive's `layout` is wrong.
@@ -75,8 +77,10 @@ class Drop:
         owner: str,
         disk: Disk | None = None,
         ingested: Callable[[str], None] = lambda archive: None,
+        caller: Callable[[], int] = os.getuid,
     ) -> None:
         self.owner_elsewhere = ""
+        self._caller = caller
         self._root, self._settings, self.targets = root, settings, targets
         self._adopt, self._ingested, self._clock, self._owner = adopt, ingested, clock, owner
         self._spool = Spool(root, disk or Disk(), clock, settings.sidecar_names, self._stirred)
@@ -136,6 +140,7 @@ class Drop:
             self._sites[name],
             Allowed(target.inbox),
             self._settings.symlinks == "follow",
+            self._caller,
         )
 
     def _everyone(self) -> list[Worker]:
@@ -169,8 +174,15 @@ class Drop:
         return [self._upload(bundle) for bundle in bundles]
 
     def control(self, data: bytes) -> None:
-        """Do what a user asks (see `requests`). Invalid, NotFound, ReadOnly, Unsupported, NoSpace."""
-        self._do(requests.parse(data))
+        """Do what a user asks (see `requests`). Invalid, NotFound, Denied, ReadOnly, Unsupported, NoSpace."""
+        request, uid = requests.parse(data), self._caller()
+        own = os.getuid()
+        if uid not in (own, 0, self._mine(request.id).journal.uid):
+            raise Denied("this bundle is somebody else's")
+        if request.do == "take" and uid != own:
+            # What the daemon may read is not what the caller may.
+            raise Unsupported("files are taken without a copy for the daemon's own user only")
+        self._do(request)
 
     def _do(self, request: Request) -> None:
         if request.do == "retry":

@@ -42,6 +42,10 @@ class InBundle:
         return None, None
 
     @property
+    def _uid(self) -> int:
+        return self._stack.uid
+
+    @property
     def ino(self) -> int:
         _, state = self._state()
         if state is not None and self._path:
@@ -70,9 +74,9 @@ class DropFile(InBundle):
     def attributes(self) -> Attributes:
         _, state = self._state()
         if state is not None:
-            return shown(state)
+            return shown(state, self._uid)
         _, entry = self._sent()
-        return Attributes(FILE | entry.mode, entry.size, entry.mtime_ns)
+        return Attributes(FILE | entry.mode, entry.size, entry.mtime_ns, uid=self._uid)
 
     @translating
     def open(self, flags: int) -> Handle:
@@ -161,7 +165,8 @@ class ProblemsFile:
         return inode("drop", self._bundle.journal.id, PROBLEMS)
 
     def attributes(self) -> Attributes:
-        return Attributes(FILE | 0o400, 0, int(seconds(self._bundle.journal.updated) * 1e9))
+        journal = self._bundle.journal
+        return Attributes(FILE | 0o400, 0, int(seconds(journal.updated) * 1e9), uid=journal.uid)
 
     def xattrs(self) -> Mapping[str, bytes]:
         return {}
@@ -186,7 +191,7 @@ class DropLink(InBundle):
         _, state = self._state()
         if state is None:
             raise NotFound(f"there is no {self._path}")
-        return shown(state)
+        return shown(state, self._uid)
 
     def set_times(self, mtime_ns: int) -> None:
         """Not kept: what the link leads to has its own."""

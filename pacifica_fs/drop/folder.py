@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import Exists, Invalid, IsADirectory, NotADirectory, NotEmpty, NotFound, NotPermitted, ReadOnly
-from ..tree.nodes import DIRECTORY, Attributes, Directory, Folder, Handle, Node, Writable, inode
+from ..tree.nodes import DIRECTORY, OPEN, SHARED, Attributes, Directory, Folder, Handle, Node, Writable, inode
 from .content import DropFolder
 from .disk import translating
 from .paths import safe
@@ -30,7 +30,7 @@ class DropRoot:
         return inode("drop")
 
     def attributes(self) -> Attributes:
-        return Attributes(DIRECTORY | 0o700, nlink=2)
+        return Attributes(DIRECTORY | OPEN, nlink=2)
 
     def xattrs(self) -> Mapping[str, bytes]:
         return {}
@@ -63,7 +63,7 @@ class _Taking:
         return inode("drop", self._site.name, *filter(None, [self._prefix]))
 
     def attributes(self) -> Attributes:
-        return Attributes(DIRECTORY | 0o700, nlink=2)
+        return Attributes(DIRECTORY | SHARED, nlink=2)
 
     def xattrs(self) -> Mapping[str, bytes]:
         return {"user.pacifica.archive": self._site.name.encode()}
@@ -133,7 +133,8 @@ class BundlesFolder(_Taking):
             if stack.visible:
                 raise Exists(f"{self._place(name)} exists")
             old = stack.bundles
-            self._site.spool.create(self._site.name, stack.name, follows=old[0] if old else None)
+            follows = old[0] if old else None
+            self._site.spool.create(self._site.name, stack.name, follows=follows, uid=self._site.caller())
 
     def unlink(self, name: str) -> None:
         if isinstance(self.lookup(name), Directory):

@@ -206,7 +206,7 @@ class FileHandle:
     @translating
     def attributes(self) -> Attributes:
         """Of the file, whatever it is called by now."""
-        return shown(os.fstat(self._fd))
+        return shown(os.fstat(self._fd), self._file.bundle.journal.uid)
 
     def release(self) -> None:
         """The last descriptor is gone."""

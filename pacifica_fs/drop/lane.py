@@ -17,6 +17,7 @@ from ..archive import Archive, Choosy, Inbox
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
 from ..model import Bundle, FileRef, Metadata, Problem
+from . import people
 from .bundle import SpoolBundle
 from .journal import Journal
 from .layout import DEFAULT, Layout
@@ -63,11 +64,17 @@ class Lane:
         own = reading.metadata
         if own is None and (before := bundle.journal.inherited) is not None:
             own = msgspec.structs.replace(before, files=None)
-        return with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
+        found = with_defaults(own or Metadata(), self.layout.merged(bundle.journal.name, self.settings.defaults))
+        who = people.submitter(bundle.journal.uid, self.settings.users)
+        return msgspec.structs.replace(found, fields={**found.fields, "submitter": who}) if who else found
 
     def problems(self, bundle: SpoolBundle, reading: Reading) -> tuple[Problem, ...]:
         """What is wrong with the sidecar by itself, or with where it lies."""
-        return reading.problems or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        return (
+            reading.problems
+            or people.problems(bundle.journal.uid, self.settings)
+            or self.layout.contradictions(bundle.journal.name, reading.metadata)
+        )
 
     def listed(self, journal: Journal) -> list[FileRef]:
         """What the archive lists of a bundle's container, without a manifest that it made itself. NotFound."""

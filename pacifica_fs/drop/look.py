@@ -18,11 +18,11 @@ def inode_of(state: os.stat_result) -> int:
     return inode("drop", str(state.st_ino))
 
 
-def shown(state: os.stat_result) -> Attributes:
-    """The attributes of what is there."""
+def shown(state: os.stat_result, uid: int = -1) -> Attributes:
+    """The attributes of what is there, for the user whose bundle it is in."""
     mode = state.st_mode
     if stat.S_ISDIR(mode):
-        return Attributes(DIRECTORY | (mode & KEPT), 0, state.st_mtime_ns, 2, inode_of(state))
+        return Attributes(DIRECTORY | (mode & KEPT), 0, state.st_mtime_ns, 2, inode_of(state), uid=uid)
     if stat.S_ISLNK(mode):
-        return Attributes(LINK | 0o777, state.st_size, state.st_mtime_ns, 1, inode_of(state))
-    return Attributes(FILE | (mode & KEPT), state.st_size, state.st_mtime_ns, 1, inode_of(state), CHUNK)
+        return Attributes(LINK | 0o777, state.st_size, state.st_mtime_ns, 1, inode_of(state), uid=uid)
+    return Attributes(FILE | (mode & KEPT), state.st_size, state.st_mtime_ns, 1, inode_of(state), CHUNK, uid)

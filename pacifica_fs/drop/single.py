@@ -75,7 +75,9 @@ class Singles:
         with self._site.making:
             if not stack.visible:
                 old = stack.bundles
-                self._site.spool.create(self._site.name, stack.name, follows=old[0] if old else None, single=True)
+                uid = self._site.caller()
+                follows = old[0] if old else None
+                self._site.spool.create(self._site.name, stack.name, follows=follows, single=True, uid=uid)
             elif not stack.single:
                 raise IsADirectory(f"{stack.name} is a folder")
         return DropFolder(stack, "")

@@ -120,13 +120,14 @@ class Spool:
         follows: SpoolBundle | None = None,
         inherited: Metadata | None = None,
         single: bool = False,
+        uid: int = -1,
     ) -> SpoolBundle:
         """A new, empty bundle, durable when it returns. Exists if one of that name takes files already."""
         with self.index:
-            return self._create(archive, name, follows, inherited, single)
+            return self._create(archive, name, follows, inherited, single, uid)
 
     def _create(
-        self, archive: str, name: str, follows: SpoolBundle | None, inherited: Metadata | None, single: bool
+        self, archive: str, name: str, follows: SpoolBundle | None, inherited: Metadata | None, single: bool, uid: int
     ) -> SpoolBundle:
         newest = self.by_name.get((archive, name), ())
         if newest and (newest[0].journal.revisable or follows is None):
@@ -136,7 +137,7 @@ class Spool:
         follows_id = follows.journal.id if follows else ""
         journal = Journal(
             id, archive, name, State.OPEN, stamp(now), stamp(now), follows=follows_id, inherited=inherited,
-            single=single, times={State.OPEN.value: stamp(now)},
+            single=single, uid=uid, times={State.OPEN.value: stamp(now)},
         )  # fmt: skip
         place = self.root / "bundles"
         new = str(place / f".new-{id}")

@@ -6,7 +6,9 @@ and show what their journals list. A change of what was sent opens a new bundle 
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 
 from ..clock import Clock
 from ..config import ArchiveSettings
@@ -34,7 +36,9 @@ class Site:
         layout: Layout,
         allowed: Allowed,
         follows_links: bool,
+        caller: Callable[[], int] = os.getuid,
     ) -> None:
+        self.caller = caller
         self.name, self.settings, self.algorithm = settings.name, settings, algorithm
         self.spool, self.room, self.clock, self.keep_done = spool, room, clock, keep_done
         self.layout, self.allowed, self.follows_links = layout, allowed, follows_links
@@ -59,6 +63,12 @@ class Stack:
     def bundles(self) -> tuple[SpoolBundle, ...]:
         """All of them, newest first."""
         return self.site.spool.by_name.get((self.site.name, self.name), ())
+
+    @property
+    def uid(self) -> int:
+        """Whose the folder is: who made the newest; -1 where there is none."""
+        bundles = self.bundles
+        return bundles[0].journal.uid if bundles else -1
 
     @property
     def current(self) -> SpoolBundle | None:
@@ -121,4 +131,5 @@ class Stack:
                 follows=newest,
                 inherited=newest.journal.metadata or newest.journal.inherited,
                 single=newest.journal.single,
+                uid=newest.journal.uid,
             )

@@ -19,7 +19,7 @@ class Upload(msgspec.Struct, frozen=True):
     `job` and `task` are the server's words; `transaction` the container that was made and `path` where the mount shows
     it; `sidecar` the file that was taken as such; `waiting_for` says what has to happen next. `follows` is the
     id of the earlier bundle of the same name. `outage` is true where it is held only because the archive could not be
-    asked: that is tried again by itself.
+    asked: that is tried again by itself. `uid` is whose it is (-1: not noted by an earlier version).
     """
 
     archive: str
@@ -46,6 +46,7 @@ class Upload(msgspec.Struct, frozen=True):
     duplicates: tuple[str, ...] = ()
     attempts: int = 0
     outage: bool = False
+    uid: int = -1
     times: Mapping[str, str] = {}
     metadata: Mapping[str, Any] = {}
 
@@ -114,6 +115,7 @@ def upload(
         duplicates=journal.duplicates,
         attempts=journal.attempts,
         outage=journal.outage,
+        uid=journal.uid,
         times=journal.times,
         metadata=msgspec.to_builtins(journal.metadata) if journal.metadata else {},
     )

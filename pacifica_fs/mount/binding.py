@@ -97,13 +97,14 @@ class StatLayout:
         # Where each value of `pack_into` goes: a time takes two places.
         places = [[n] if n < len(SCALARS) else [2 * n - len(SCALARS), 2 * n - len(SCALARS) + 1] for n in order]
         self._arrange = operator.itemgetter(*itertools.chain.from_iterable(places))
-        self._owner = (look.uid, look.gid)
+        self._uid, self._gid = look.uid, look.gid
 
     def pack_into(self, buffer: Any, offset: int, stat: Stat) -> None:
         """One `struct stat` into a writable buffer."""
         time = divmod(stat.mtime_ns, 1_000_000_000)
         size = stat.size
-        scalars = (stat.ino, stat.mode, stat.nlink, *self._owner, size, (size + BLOCK - 1) // BLOCK, stat.chunk)
+        uid = self._uid if stat.uid < 0 else stat.uid
+        scalars = (stat.ino, stat.mode, stat.nlink, uid, self._gid, size, (size + BLOCK - 1) // BLOCK, stat.chunk)
         self._struct.pack_into(buffer, offset, *self._arrange(scalars + time + time + time))
 
 
@@ -400,6 +401,11 @@ class Binding(fuse.FUSE):  # type: ignore[misc, name-defined]
             elif modified.tv_nsec != NOW:
                 wanted = modified.tv_sec * 1_000_000_000 + modified.tv_nsec
         self._served.set_times(_text_or_none(path), wanted, _number(info))
+
+
+def caller() -> int:
+    """The uid of the program whose request this thread answers; the daemon's own in threads that answer none."""
+    return int(fuse.fuse_get_context()[0]) if getattr(_thread, "kept", False) else os.getuid()
 
 
 def version() -> str:

@@ -31,7 +31,7 @@ from ..errors import (
     Unsupported,
 )
 from ..model import FileRef
-from ..tree.nodes import Attributes, Folder, Handle, Node
+from ..tree.nodes import DIRECTORY, OPEN, SHARED, Attributes, Folder, Handle, Node
 
 STATE = "user.pacifica.state"
 CONTROL = "user.pacifica.control"
@@ -83,9 +83,19 @@ class Look(msgspec.Struct, frozen=True):
     file_mode: int = 0o644
     dir_mode: int = 0o755
 
+    @property
+    def open_mode(self) -> int:
+        """Of a folder in which everybody may write who may look into it."""
+        return self.dir_mode | (self.dir_mode & 0o044) >> 1
+
+    @property
+    def shared_mode(self) -> int:
+        """The same, where nobody removes what is somebody else's, as in /tmp."""
+        return self.open_mode | (stat.S_ISVTX if self.open_mode & 0o022 else 0)
+
 
 class Stat(msgspec.Struct, frozen=True, gc=False):
-    """What `stat` shows."""
+    """What `stat` shows; `uid` -1: the mount's."""
 
     ino: int
     mode: int
@@ -93,6 +103,7 @@ class Stat(msgspec.Struct, frozen=True, gc=False):
     size: int
     mtime_ns: int
     chunk: int = 4096
+    uid: int = -1
 
 
 class Open:
@@ -141,6 +152,8 @@ class Operations:
             stat.S_IFREG: stat.S_IFREG | look.file_mode,
             stat.S_IFDIR: stat.S_IFDIR | look.dir_mode,
             stat.S_IFLNK: stat.S_IFLNK | 0o777,
+            DIRECTORY | OPEN: stat.S_IFDIR | look.open_mode,
+            DIRECTORY | SHARED: stat.S_IFDIR | look.shared_mode,
         }
         self._volatile = frozenset(volatile)
         self._folders: dict[str, tuple[Node, float]] = {}
@@ -184,7 +197,7 @@ class Operations:
 
     def _stat(self, shown: Attributes, ino: int, size: int) -> Stat:
         mode = self._modes.get(shown.mode, shown.mode)
-        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born, shown.chunk)
+        return Stat(ino, mode, shown.nlink, size, shown.mtime_ns or self._born, shown.chunk, shown.uid)
 
     def listed(self, node: Node) -> tuple[Stat, bool]:
         """What a listing shows of an entry, for which no server is asked; False if `stat` would show more, or why not.

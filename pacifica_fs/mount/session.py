@@ -95,6 +95,13 @@ def heal(mountpoint: Path) -> None:
         mounts.unmount(mount.path, lazy=True)
 
 
+def caller() -> int:
+    """The uid of the program whose request is being answered by this thread."""
+    from .binding import caller  # needs libfuse3
+
+    return caller()
+
+
 def user_allow_other() -> bool:
     """Whether users may let others in."""
     try:

@@ -26,7 +26,7 @@ from ..events.desk import Desk
 from ..events.folder import EventsFolder
 from ..events.prefetch import Prefetch
 from ..model import Event, FileRef, Health
-from ..mount.session import MountOptions, serve
+from ..mount.session import MountOptions, caller, serve
 from ..tree import views
 from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
@@ -110,6 +110,7 @@ class App:
             clock,
             owner,
             ingested=lambda name: self.trees[name].forget(),
+            caller=caller,
         )
         self._inboxes = {name for name, each in built.items() if each.inbox is not None}
         self.requests: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
 from .health import Watch
 
 HISTORY = ".history"
-PRIVATE = 0o700  # what somebody uploads is nobody else's business, whatever the mount's `access`
+PRIVATE = 0o700  # names can be seen by all whom the mount lets in; what is in a bundle's folder is its user's business
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Sources(msgspec.Struct, frozen=True):
 def tree(sources: Sources) -> ListedFolder:
     """The folder `status/`."""
     entries: Entries = [
-        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources), mode=PRIVATE)),
+        ("uploads", ListedFolder(("status", "uploads"), lambda: _uploads(sources))),
         ("jobs", ListedFolder(("status", "jobs"), lambda: [])),
         ("archives", ListedFolder(("status", "archives"), lambda: _archives(sources))),
         ("events", ListedFolder(("status", "events"), lambda: _events(sources))),
@@ -55,7 +55,7 @@ def as_json(value: Any) -> str:
 
 def _uploads(sources: Sources) -> Entries:
     def folder(archive: str) -> ListedFolder:
-        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive), mode=PRIVATE)
+        return ListedFolder(("status", "uploads", archive), lambda: _bundles(sources, archive))
 
     return [(archive, folder(archive)) for archive in sorted({upload.archive for upload in sources.uploads()})]
 
@@ -76,12 +76,13 @@ def _bundles(sources: Sources, archive: str, prefix: str = "") -> Entries:
 
 def _level(sources: Sources, archive: str, prefix: str) -> ListedFolder:
     key = ("status", "uploads", archive, prefix)
-    return ListedFolder(key, lambda: _bundles(sources, archive, prefix), mode=PRIVATE)
+    return ListedFolder(key, lambda: _bundles(sources, archive, prefix))
 
 
 def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFolder:
     key = ("status", "uploads", upload.archive, upload.id, *(["earlier"] if earlier else []))
     xattrs = {"user.pacifica.archive": upload.archive.encode(), "user.pacifica.bundle": upload.id.encode()}
+    uid = upload.uid
     depth = 4 + upload.name.count("/") + 2 * earlier
 
     def now() -> Upload:
@@ -90,19 +91,19 @@ def _bundle(sources: Sources, upload: Upload, earlier: bool = False) -> ListedFo
     def entries() -> Entries:
         state = now()
         files: list[tuple[str, Node]] = [
-            ("status.json", TextFile((*key, "status"), lambda: as_json(now()), xattrs)),
-            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems), xattrs)),
+            ("status.json", TextFile((*key, "status"), lambda: as_json(now()), xattrs, uid)),
+            ("problems.txt", TextFile((*key, "problems"), lambda: explain(now().problems), xattrs, uid)),
         ]
         if state.receipt:
-            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs)))
+            files.append(("receipt.json", TextFile((*key, "receipt"), lambda: as_json(now().receipt), xattrs, uid)))
         if state.transaction:
             place = state.path or f"{upload.archive}/transactions/{state.transaction}"
             files.append(("transaction", Symlink((*key, "transaction"), "../" * depth + place)))
         if not earlier and _earlier(sources, state):
-            files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), mode=PRIVATE)))
+            files.append((HISTORY, ListedFolder((*key, HISTORY), lambda: _history(sources, state), PRIVATE, uid=uid)))
         return files
 
-    return ListedFolder(key, entries, PRIVATE, xattrs)
+    return ListedFolder(key, entries, PRIVATE, xattrs, uid)
 
 
 def _earlier(sources: Sources, newest: Upload) -> list[Upload]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..archive import Inside
 from ..errors import NotFound
-from ..model import UNKNOWN, FileRef
-from .inside import ArchiveFile
+from ..model import FileRef
+from .inside import file_node
 from .names import arrange, safe_name
 from .nodes import DIRECTORY, Attributes, Node, inode
-from .spooled import SpooledFile
 from .virtual import Entries
 
 if TYPE_CHECKING:
@@ -81,5 +80,5 @@ class DeepFolder:
 
     def _node(self, name: str, item: FileRef | tuple[Path, ...]) -> Node:
         if isinstance(item, FileRef):
-            return ArchiveFile(item) if item.size != UNKNOWN else SpooledFile(item, self._answers.spooling)
+            return file_node(item, self._answers.spooling)
         return DeepFolder(self._answers, self._container, (*self._path, name), item, self._mtime_ns)

@@ -5,15 +5,17 @@ Threading: values, any thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import NotFound
+from ..errors import Exists, Invalid, NotFound
 from ..model import UNKNOWN, FileRef
 from .names import Tree
 from .nodes import DIRECTORY, FILE, Attributes, Node, file_xattrs, inode
 from .spooled import SpooledFile, Spooling
 from .virtual import Entries
+
+RECALL = b'{"do": "recall"}'
 
 
 class Folders:
@@ -69,7 +71,7 @@ class SubFolder:
 
     def _node(self, name: str, item: Any) -> Node:
         if isinstance(item, FileRef):
-            return ArchiveFile(item) if item.size != UNKNOWN else SpooledFile(item, self._folders.spooling)
+            return file_node(item, self._folders.spooling)
         return SubFolder(self._folders, (*self._path, name), item, self._mtime_ns)
 
 
@@ -90,6 +92,30 @@ class ArchiveFile:
     def xattrs(self) -> Mapping[str, bytes]:
         """What is known without asking anybody; the state of the content is the mount's to add."""
         return file_xattrs(self.ref)
+
+
+class TapeFile(ArchiveFile):
+    """A file that may be on tape, from where a user can have it brought back."""
+
+    __slots__ = ("_recall",)
+
+    def __init__(self, ref: FileRef, recall: Callable[[FileRef], bool]) -> None:
+        super().__init__(ref)
+        self._recall = recall
+
+    def control(self, data: bytes) -> None:
+        """`{"do": "recall"}`; Invalid for anything else, Exists if it is not on tape."""
+        if data != RECALL:
+            raise Invalid(f"not a request: {data[:100]!r}")
+        if not self._recall(self.ref):
+            raise Exists("it is not on tape")
+
+
+def file_node(ref: FileRef, spooling: Spooling) -> Node:
+    """The node of an archive's file."""
+    if ref.size == UNKNOWN:
+        return SpooledFile(ref, spooling)
+    return ArchiveFile(ref) if spooling.recall is None else TapeFile(ref, spooling.recall)
 
 
 def _count(level: Mapping[str, Any]) -> int:

@@ -23,7 +23,7 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
 
     Folders have one link, which tells `find` that the number of subfolders is not in it. A time of 0 is unknown.
     `ino` is the node's own `ino` where looking found it by the way, else 0. `chunk` is how many bytes at once suit it
-    (`st_blksize`), for programs that ask.
+    (`st_blksize`), for programs that ask. `uid` is whose it is; -1: the mount's.
     """
 
     mode: int
@@ -32,11 +32,14 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     nlink: int = 1
     ino: int = 0
     chunk: int = 4096
+    uid: int = -1
 
 
 DIRECTORY = stat.S_IFDIR
 FILE = stat.S_IFREG
 LINK = stat.S_IFLNK
+OPEN, SHARED = 0o2777, 0o3777
+"""Permission bits of a folder in which all who are let in may write; in SHARED they remove only what is theirs."""
 
 
 def inode(*key: str) -> int:

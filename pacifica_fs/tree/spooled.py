@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from ..archive import Archive, Arrival, Data
+from ..archive import Archive, Arrival, Data, Recalls
 from ..clock import Clock
 from ..errors import NoSpace, PacificaFSError, ReadOnly, WaitTimeout
 from ..model import FileRef
@@ -29,6 +29,7 @@ class Spooling:
 
     def __init__(self, archive: Archive, clock: Clock, folder: Path | None, wait: float) -> None:
         self._archive = archive
+        self.recall = archive.recall if isinstance(archive, Recalls) else None
         self._folder = folder
         self.clock = clock
         self.wait = wait

@@ -13,18 +13,19 @@ Entries = Sequence[tuple[str, Node]]
 class TextFile:
     """A file whose content is `render()` at the time of open."""
 
-    __slots__ = ("_render", "_xattrs", "ino")
+    __slots__ = ("_render", "_uid", "_xattrs", "ino")
 
     def __init__(
-        self, key: tuple[str, ...], render: Callable[[], str], xattrs: Mapping[str, bytes] | None = None
+        self, key: tuple[str, ...], render: Callable[[], str], xattrs: Mapping[str, bytes] | None = None, uid: int = -1
     ) -> None:
         self.ino = inode(*key)
+        self._uid = uid
         self._render = render
         self._xattrs = xattrs or {}
 
     def attributes(self) -> Attributes:
         """Size 0: what is computed at open has no size before."""
-        return Attributes(FILE)
+        return Attributes(FILE, uid=self._uid)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """Those given."""
@@ -75,10 +76,10 @@ class Symlink:
 class ListedFolder:
     """A folder whose entries are computed at each look; nothing that is not listed can be looked up.
 
-    `mode`: its permission bits; 0 leaves them to the mount.
+    `mode`: its permission bits; 0 leaves them to the mount. `uid`: whose it is; -1: the mount's.
     """
 
-    __slots__ = ("_entries", "_mode", "_xattrs", "ino")
+    __slots__ = ("_entries", "_mode", "_uid", "_xattrs", "ino")
 
     def __init__(
         self,
@@ -86,7 +87,9 @@ class ListedFolder:
         entries: Callable[[], Entries],
         mode: int = 0,
         xattrs: Mapping[str, bytes] | None = None,
+        uid: int = -1,
     ) -> None:
+        self._uid = uid
         self.ino = inode(*key)
         self._entries = entries
         self._mode = mode
@@ -94,7 +97,7 @@ class ListedFolder:
 
     def attributes(self) -> Attributes:
         """A directory's."""
-        return Attributes(DIRECTORY | self._mode)
+        return Attributes(DIRECTORY | self._mode, uid=self._uid)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """Those given."""

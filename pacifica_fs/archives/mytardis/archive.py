@@ -91,7 +91,7 @@ class MyTardisArchive:
         """See Folded."""
         return self._catalogue.folder(self._checked(container), path)
 
-    def recall(self, file: FileRef) -> str:
+    def recall(self, file: FileRef) -> bool:
         """See Recalls."""
         return self._tape.recall(file)
 

@@ -61,10 +61,14 @@ class Downloads(OneByOne):
             raise self._refusal(file, refused) from refused
 
     def _judge(self, stream: Stream, file: Remote) -> None:
-        page = "html" in stream.headers.get("content-type", "")
+        kind = stream.headers.get("content-type", "")
+        # Frameworks call an empty answer a page, too.
+        page = "html" in kind and stream.headers.get("content-length") != "0"
         if stream.status == 404:
             if page:
                 raise Unobtainable(f"{stream.url}: the site lists the file, but its bytes are gone")
+            if "json" in kind:
+                raise Unobtainable(f"{stream.url}: the site does not know this file any more")
             raise Unverified(f"{stream.url}: the site has no verified copy of this file")
         if stream.status == 500:
             raise Unobtainable(f"{stream.url}: the site cannot read its copy of this file: it may be gone (status 500)")

@@ -46,14 +46,14 @@ class Tape:
                 return
             pause = min(LONGEST, pause * 1.5)
 
-    def recall(self, ref: FileRef) -> str:
-        """Ask for the file; NotPermitted where the configuration forbids that."""
+    def recall(self, ref: FileRef) -> bool:
+        """Ask for the file; False: it is not on tape. NotPermitted where the configuration forbids that."""
         if self._mode == "never":
             raise NotPermitted(f'[archives.{ref.archive}] recall = "never": files are not recalled from tape')
         if self.online(ref):
-            return "it is not on tape"
+            return False
         self._recall(ref)
-        return "its recall was requested; it can be read once it is back"
+        return True
 
     def online(self, ref: FileRef) -> bool:
         """Whether a download would not touch a tape. One request; none where the site, or the box, has no tapes."""

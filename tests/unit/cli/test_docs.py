@@ -8,6 +8,7 @@ import pytest
 
 from pacifica_fs import config
 from pacifica_fs.archives import local
+from pacifica_fs.archives.mytardis import options as mytardis
 from pacifica_fs.archives.pacifica.options import Options, TimeoutOptions
 from pacifica_fs.cli.main import COMMANDS, cli
 from pacifica_fs.drop.journal import Entry, Journal
@@ -59,6 +60,7 @@ def test_every_key_of_the_kinds_is_documented():
     kind = section(CONFIGURATION, "### Kind `pacifica`")
     assert first_column(kind) == fields(Options) | fields(config.Auth)
     assert all(f"{name} = " in kind for name in fields(TimeoutOptions))
+    assert first_column(section(CONFIGURATION, "### Kind `mytardis`")) == fields(mytardis.Options)
 
 
 def test_defaults_are_documented():

@@ -60,8 +60,9 @@ def test_a_reader_that_goes_away_is_no_error():
 
 def test_ctrl_c_is_quiet(tmp_path):
     environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    (tmp_path / "own.toml").touch()  # of others' mounts there may be several
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    program += "import sys; sys.argv = ['pacifica-fs', 'status', '--watch']\n"
+    program += f"import sys; sys.argv = ['pacifica-fs', 'status', '--watch', '-c', '{tmp_path}/own.toml']\n"
     program += "from pacifica_fs.cli.main import main; main()"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, text=True

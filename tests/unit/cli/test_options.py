@@ -64,6 +64,15 @@ def test_the_source_is_the_configuration_file():
 
 
 def test_modes():
-    assert options.modes(config.parse({"mount": {"access": "group"}})) == (0o640, 0o750)
-    with pytest.raises(ConfigError, match=r"one of all, group, me was expected, not 'world'"):
-        options.modes(config.parse({"mount": {"access": "world"}}))
+    def access(word):
+        return options.access(config.parse({"mount": {"access": word}}))
+
+    assert access("me") == options.Access(0o600, 0o700, None, False)
+    assert access("group:root") == options.Access(0o640, 0o750, 0, True)
+    assert access("everyone") == options.Access(0o644, 0o755, None, True)
+    for wrong in ("world", "group", "group:", "all"):
+        with pytest.raises(ConfigError, match=r'mount.access: "me", "group:NAME" or "everyone" was expected'):
+            access(wrong)
+    with pytest.raises(ConfigError, match="there is no group 'no-such'"):
+        access("group:no-such")
+    assert options.with_defaults(Parsed(), config.parse({"mount": {"access": "everyone"}}), None).allow_other

@@ -22,7 +22,7 @@ from pacifica_fs.errors import (
     PacificaFSError,
     ReadOnly,
 )  # fmt: skip
-from pacifica_fs.tree.nodes import Directory, Folder, Writable
+from pacifica_fs.tree.nodes import OPEN, SHARED, Directory, Folder, Writable
 
 from .conftest import SIDECAR, sha1
 
@@ -293,8 +293,10 @@ def test_refusals_are_named(rig, run):
 
 
 def test_folders_are_their_owners_alone(rig, run):
-    for node in (rig.drop.folder(), rig.folder, run):
-        assert node.attributes().mode == stat.S_IFDIR | 0o700
+    assert run.attributes().mode == stat.S_IFDIR | 0o700
+    assert run.attributes().uid == os.getuid()
+    assert rig.drop.folder().attributes().mode == stat.S_IFDIR | OPEN
+    assert rig.folder.attributes().mode == stat.S_IFDIR | SHARED
     assert (rig.root / "bundles").stat().st_mode & 0o077 == 0
 
 

@@ -1,0 +1,120 @@
+"""A MyTardis site through a kernel mount: what programs and people see."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from tests.mount.harness import COMMAND
+from tests.servers.mytardis import FakeTardis
+
+pytestmark = [pytest.mark.mount, pytest.mark.timeout(120)]
+ONE, TWO = "Cryo EM: run 12%2Fα_1", "Results & notes (final)_2"
+
+
+@pytest.fixture
+def tardis():
+    with FakeTardis(hsm=True) as tardis:
+        yield tardis
+
+
+@pytest.fixture
+def mount(mounted, tardis):
+    return mounted({"archives": {"tardis": tardis.table(unverified="list")}})
+
+
+def failure(path):
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "none"
+
+
+def test_a_days_work(mount, tardis, tmp_path):
+    """cp, ls, getfattr; every file is that of its record; nothing is recalled from tape by the way."""
+    folder = mount.path / "tardis" / ONE / TWO
+    for id in (24, 25, 26, 27):  # what cannot be read is elsewhere today
+        tardis.site.files[id].dataset = 3
+    shutil.copytree(folder, tmp_path / "copy")
+    for file in tardis.site.files.values():
+        if file.dataset == 2 and (file.directory, file.filename) != ("x", "index") and file.id != 21:
+            copied = tmp_path / "copy" / (file.directory or "").strip("/") / file.filename
+            assert copied.read_bytes() == file.data, file.filename
+    assert (tmp_path / "copy/x/index_18").read_bytes() == b"a file\n"
+    assert (tmp_path / "copy/v/dup (version 1).txt").read_bytes() == b"first\n"
+    plain = folder / "plain.txt"
+    assert os.getxattr(plain, "user.pacifica.md5").decode() == hashlib.md5(b"plain\n").hexdigest()
+    assert os.getxattr(plain, "user.pacifica.verified") == b"yes"
+    assert os.getxattr(plain, "user.mime_type") == b"text/plain"
+    assert os.getxattr(plain, "user.pacifica.state") == b"cached"
+    assert plain.stat().st_mtime_ns == 1714943289123456000
+    assert (mount.path / "tardis" / ONE).stat().st_mtime_ns == 1714943289123456000
+    assert (mount.path / "tardis/1/2/plain.txt").samefile(plain)
+    assert json.loads((mount.path / "tardis" / f"{ONE}.json").read_text())["authors"]
+    assert not tardis.recalls
+
+
+def test_each_state_has_its_error_and_its_reason(mount, tardis):
+    folder = mount.path / "tardis" / ONE / TWO
+    names = {entry.name for entry in folder.iterdir()}
+    assert {"unverified.dat", "no-object.dat", "gone.dat", "tape.dat"} <= names
+    assert failure(folder / "unverified.dat") == failure(folder / "no-object.dat") == "ENODATA"
+    assert failure(folder / "tape.dat") == "ENOMEDIUM"
+    assert failure(folder / "gone.dat") == "EIO"
+    described = mount.path / "tardis" / "Only described_5" / "Described%2Fonly_5" / "described.dat"
+    assert failure(described) == "EACCES"
+    assert failure(mount.path / "tardis" / "Bob's own_3") == "EACCES"
+    assert failure(mount.path / "tardis" / "nothing_99") == "ENOENT"
+    reasons = {each["path"]: each["error"] for each in json.loads((mount.path / "status/downloads.json").read_text())}
+    assert "no verified copy" in reasons["unverified.dat"]
+    assert "pacifica-fs recall PATH" in reasons["tape.dat"]
+    assert "may be gone" in reasons["gone.dat"]
+    assert "only the description" in reasons["described.dat"]
+    assert not tardis.recalls and not tardis.count("27/download")
+
+
+def test_recall(mount, tardis):
+    folder = mount.path / "tardis" / ONE / TWO
+
+    def recall(*paths):
+        command = [*COMMAND, "recall", *map(str, paths)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=mount.environment)
+
+    done = recall(folder / "tape.dat", folder / "v")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "tape.dat: its recall was requested" in done.stdout
+    assert "1 requested, 2 not on tape, 0 failed" in done.stdout
+    assert tardis.recalls == [27]
+    tardis.site.files[27].offline = False
+    end = time.monotonic() + 30
+    while failure(folder / "tape.dat") != "none":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    wrong = recall(mount.path / "README.txt", folder / "missing")
+    assert wrong.returncode != 0 and "Traceback" not in wrong.stderr
+
+
+def test_wrong_credentials_are_seen_at_once(mounted, tardis):
+    mount = mounted({"archives": {"tardis": tardis.table(api_key="wrong")}})
+    with pytest.raises(PermissionError):
+        os.listdir(mount.path / "tardis")
+    end = time.monotonic() + 30
+    while "credentials" not in (found := mount.json("status/archives/tardis.json"))["error"]:
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+
+
+def test_an_outage_is_no_empty_folder(mount, tardis):
+    folder = mount.path / "tardis" / ONE
+    before = sorted(os.listdir(folder))
+    tardis.down()
+    assert sorted(os.listdir(folder)) == before
+    with pytest.raises(OSError) as caught:
+        os.listdir(folder / "Raw frames_1")
+    assert caught.value.errno == errno.EHOSTDOWN
