@@ -7,6 +7,7 @@ all the configuration is one `local` archive called `here`. Secrets are not look
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 import tomllib
@@ -243,6 +244,12 @@ def places(config: Config, environ: Mapping[str, str] | None = None) -> Places:
         Path(cache).expanduser().absolute() if cache else cache_default,
         Path(credentials) if credentials else None,
     )
+
+
+def apart(places: Places, source: str) -> Places:
+    """Folders of its own below `places` for an archive that is known by nothing but its address."""
+    name = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return msgspec.structs.replace(places, state=places.state / "url" / name, cache=places.cache / "url" / name)
 
 
 def _read(path: Path) -> dict[str, Any]:

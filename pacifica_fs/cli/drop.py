@@ -21,8 +21,9 @@ HELP = """Put the files of the folder DIR into the bundle ARCHIVE/NAME, as `cp -
 where that can be avoided, and say that the bundle is complete.
 
 Files come into the spool by shared blocks (reflink) where the disk can do that, or as a hard link where the file may
-not be written by anybody (mode 0444) and nobody has it open for writing; all others are copied. DIR itself stays as it
-is. Links and empty folders are not taken, and are listed.
+not be written by anybody (mode 0444) and nobody has it open for writing; all others are copied. What is there already
+with the same size and time is left alone, so it can be run again after it was interrupted. DIR itself stays as it is.
+Links and empty folders are not taken, and are listed.
 
 \b
 Examples:
@@ -38,8 +39,8 @@ CHUNK = 4 << 20
 @click.option("--open", "more", is_flag=True, help="Do not say that the bundle is complete.")
 @click.option("-m", "--mount", "dir", type=Path, metavar="DIR", help="Which mount, if several.")
 @click.option("-c", "--config", "file", type=Path, metavar="FILE", help="The mount of this configuration.")
-@click.argument("folder", type=Path)
-@click.argument("target")
+@click.argument("folder", type=Path, metavar="DIR")
+@click.argument("target", metavar="ARCHIVE/NAME")
 @click.pass_obj
 def command(outside: Outside, more: bool, dir: Path | None, file: Path | None, folder: Path, target: str) -> Exit:
     """Drop."""
@@ -54,14 +55,25 @@ def command(outside: Outside, more: bool, dir: Path | None, file: Path | None, f
     into = mount.path / "drop" / archive / name
     into.mkdir(parents=True, exist_ok=True)
     work = Work(mount, find.real(folder), into, _bundle(mount, archive, name))
-    work.run()
+    try:
+        work.run()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = os.statvfs(into).f_bavail * os.statvfs(into).f_frsize
+        raise Failed(
+            f"the drop is full: it has room for {size(free)} more ([drop] limit and min_free, and the disk). What is "
+            f"in {printable(target)} stays there; make room and run this again, or `pacifica-fs discard` it",
+            Exit.FAILED,
+        ) from error
     if not more:
         (into / ".commit").touch()
     for path in work.left:
         remark(f"not taken: {printable(path)}")
+    there = f", {size(work.there)} there already" if work.there else ""
     Output().line(
         f"{work.files} files, {size(work.total)} in {printable(target)}: {size(work.taken)} taken without a copy, "
-        f"{size(work.copied)} copied"
+        f"{size(work.copied)} copied{there}"
     )
     return Exit.OK
 
@@ -78,7 +90,7 @@ class Work:
 
     def __init__(self, mount: MountPoint, folder: Path, into: Path, id: str) -> None:
         self.mount, self.folder, self.into, self.id = mount, folder, into, id
-        self.files = self.total = self.taken = self.copied = 0
+        self.files = self.total = self.taken = self.copied = self.there = 0
         self.left: list[str] = []
 
     def run(self) -> None:
@@ -106,8 +118,12 @@ class Work:
         return found
 
     def _one(self, path: str, length: int, progress: Callable[[int], None]) -> None:
-        (self.into / path).parent.mkdir(parents=True, exist_ok=True)
         self.files += 1
+        if self._there(path):
+            self.there += length
+            progress(length)
+            return
+        (self.into / path).parent.mkdir(parents=True, exist_ok=True)
         if self._take(path):
             self.taken += length
             progress(length)
@@ -118,6 +134,14 @@ class Work:
                 progress(len(data))
         shutil.copystat(self.folder / path, self.into / path)
         self.copied += length
+
+    def _there(self, path: str) -> bool:
+        """It came before: same size and time, as rsync takes it."""
+        try:
+            before, now = os.lstat(self.into / path), os.lstat(self.folder / path)
+        except FileNotFoundError:
+            return False
+        return (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
 
     def _take(self, path: str) -> bool:
         data = encode("take", self.id, source=str(self.folder / path), path=path)

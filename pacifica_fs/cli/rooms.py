@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..clock import Clock, SystemClock
-from ..config import Config, Places
+from ..config import Config, Places, parse
 from ..errors import ConfigError, PacificaFSError
 from . import findings, options
 from .codes import Exit, Failed
@@ -41,6 +41,12 @@ class Rooms:
         from ..mount import mounts
 
         return [MountPoint(each.path, each.source, each.uid == os.getuid()) for each in mounts.table()]
+
+    def of_url(self, url: str) -> Config:
+        """One archive."""
+        from ..service import kinds
+
+        return parse({"archives": kinds.of_url(url)}, (url,))
 
     def unmount(self, path: Path, lazy: bool) -> None:
         """Unmount."""

@@ -74,7 +74,7 @@ class Courier:
         if bundle.journal.ended_before:
             # The user chose to send again what may have arrived: the archive has the last word.
             try:
-                ids = lane.inbox.find(value)
+                ids = self._tracker.find(bundle)
             except PacificaFSError as error:
                 problem = Problem(f"{lane.settings.name} could not be asked: {error}", "It is tried again by itself.")
                 self._later(bundle)

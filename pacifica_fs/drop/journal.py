@@ -45,8 +45,8 @@ class Journal(msgspec.Struct, frozen=True):
     its end, so the archive is asked before anything is sent again; `inherited` is the metadata of the bundle
     that this one follows; `place` is where the archive's folder shows the container `transaction`; `single` that it is
     one file of `drop/ARCHIVE/`; `committed` that the user said it is complete; `again` that the user wants to have sent
-    what the archive has already; `told` is the last state that `[drop] on_state` was told; `uid` is the user who made it
-    (-1: the daemon's).
+    what the archive has already; `told` is the last state that `[drop] on_state` was told; `audited` that the archive
+    was asked afterwards whether it has it twice; `uid` is the user who made it (-1: the daemon's).
     """
 
     id: str
@@ -78,6 +78,7 @@ class Journal(msgspec.Struct, frozen=True):
     cleared: bool = False
     again: bool = False
     told: str = ""
+    audited: bool = False
     receipt: Mapping[str, Any] = {}
     uid: int = -1
     times: Mapping[str, str] = {}

@@ -23,18 +23,22 @@ class Room:
         self._free = 0
         self._until = float("-inf")
 
-    def take(self, growth: int) -> None:
-        """Ask for `growth` more bytes (negative: give back); NoSpace says which limit is reached."""
+    def take(self, growth: int, blocks: int | None = None) -> None:
+        """Ask for `growth` more bytes (negative: give back); NoSpace says which limit is reached.
+
+        `blocks` are the bytes of it that the disk needs, if not all: what is shared with another file takes none.
+        """
+        blocks = growth if blocks is None else blocks
         with self._lock:
-            if growth > 0:
+            if blocks > 0:
                 now = self._clock.monotonic()
-                if now >= self._until or growth > self._free:
+                if now >= self._until or blocks > self._free:
                     self._free, self._until = self._disk()[1], now + _FRESH
-                if growth > self._free:
+                if blocks > self._free:
                     raise NoSpace(f"the spool's disk must keep {self._min_free} bytes free ([drop] min_free)")
-                if self._limit is not None and self._used + growth > self._limit:
-                    raise NoSpace(f"the spool has reached its limit of {self._limit} bytes ([drop] limit)")
-            self._free -= growth
+            if growth > 0 and self._limit is not None and self._used + growth > self._limit:
+                raise NoSpace(f"the spool has reached its limit of {self._limit} bytes ([drop] limit)")
+            self._free -= blocks
             self._used = max(0, self._used + growth)
 
     def space(self) -> tuple[int, int]:

@@ -42,13 +42,13 @@ def take(bundle: SpoolBundle, room: Room | None, source: str, path: str) -> None
             bundle.change(path)
             make_parents(bundle, path)
             if room is not None:
-                room.take(state.st_size)
+                room.take(state.st_size, 0)
             try:
                 if not _clone(bundle, fd, state, path):
                     _link(bundle, fd, state, source, path)
             except BaseException:
                 if room is not None:
-                    room.take(-state.st_size)
+                    room.take(-state.st_size, 0)
                 raise
             bundle.sync_names(path)
     finally:
@@ -102,6 +102,7 @@ def unshare(bundle: SpoolBundle, path: str, room: Room) -> os.stat_result:
     state = os.lstat(real)
     if state.st_nlink < 2 or not stat.S_ISREG(state.st_mode):
         return state
+    room.take(0, state.st_size)
     disk = bundle.disk
     try:
         disk.unlink(real + _SUFFIX)

@@ -25,6 +25,10 @@ STUCK = 1800.0
 """Seconds without any change after which a job is said to be stuck, and stops keeping others back."""
 LATE = 600.0
 """Seconds for which an archive may not know yet what its own job made."""
+AUDIT = 300.0
+"""Seconds after which a done bundle is looked for once more: what repeats a request may have made it twice."""
+GIVE_UP = 86400.0
+"""Seconds after which it is not."""
 KEEP_UNSENT = 86400.0
 """Seconds for which the files of a bundle stay that was not sent because the archive had them all: `retry --again`."""
 
@@ -44,6 +48,7 @@ class Tracker:
         self._ingested, self._said = ingested, moved
         self._polls = Pauses(0.04, 10.0, 1.1)
         self._finds = Pauses(0.5, 600.0, 1.6)
+        self._audits = Pauses(60.0, 3600.0, 2.0)
         self._moved: dict[str, tuple[float, str, float]] = {}
         self._pairs: dict[str, list[tuple[Entry, FileRef]]] = {}
 
@@ -59,6 +64,8 @@ class Tracker:
                     self._clear(bundle)
                 else:
                     due.append(lane.clock.monotonic() + late - now)
+            elif not bundle.journal.audited and bundle.journal.receipt:
+                due += self._audit(bundle)
         for state, pauses, act in (
             (State.INGESTING, self._polls, self._follow),
             (State.UNCONFIRMED, self._finds, self._search),
@@ -158,10 +165,7 @@ class Tracker:
         if problems:
             self._differs(bundle, problems)
             return
-        twice = tuple(
-            Problem(f"the archive has this twice: also as transaction {other}", "Tell the site's operators.")
-            for other in journal.duplicates
-        )
+        twice = _twice(journal.duplicates)
         self._pairs[journal.id] = pairs
         # Before anybody can see `done`, so that whoever waited for it finds the container in the next listing.
         self._ingested(journal.archive)
@@ -176,7 +180,7 @@ class Tracker:
         """
         journal = bundle.journal
         try:
-            ids = self._lane.inbox.find(self._lane.bundle(bundle))
+            ids = self.find(bundle)
         except PacificaFSError as error:
             bundle.waiting_for = f"{self._lane.settings.name}, to ask which transaction is this upload's: {error}"
             return
@@ -234,7 +238,7 @@ class Tracker:
         lane = self._lane
         self._finds.later(bundle.journal.id, lane.clock.monotonic())
         try:
-            ids = lane.inbox.find(lane.bundle(bundle))
+            ids = self.find(bundle)
         except PacificaFSError as error:
             bundle.waiting_for = f"{lane.settings.name}, to ask whether it has this: {error}"
             return
@@ -248,6 +252,35 @@ class Tracker:
                 "Ask the site's operators. `pacifica-fs retry` sends it again.",
             )
             bundle.transition(Event.UNFOUND, problems=(problem,), outage=False)
+
+    def _audit(self, bundle: SpoolBundle) -> list[float]:
+        """Ask once, some minutes after it was done, whether the archive has it twice; when to look again, if at all."""
+        lane, journal = self._lane, bundle.journal
+        age = lane.clock.now() - seconds(journal.times.get(State.DONE, ""))
+        at = max(self._audits.due(journal.id), lane.clock.monotonic() + AUDIT - age)
+        if age > GIVE_UP or at > lane.clock.monotonic():
+            return [at] if age <= GIVE_UP else []
+        try:
+            others = tuple(id for id in self.find(bundle) if id != journal.transaction)
+        except PacificaFSError as error:
+            log.info("%s: whether %s has it twice could not be asked: %s", journal.name, journal.archive, error)
+            self._audits.later(journal.id, lane.clock.monotonic())
+            return [self._audits.due(journal.id)]
+        self._audits.soon(journal.id)
+        if set(others) - set(journal.duplicates):
+            log.error(
+                "%s is in %s twice: transactions %s", journal.name, journal.archive, (journal.transaction, *others)
+            )
+        bundle.note(audited=True, duplicates=others, problems=_twice(others))
+        return []
+
+    def find(self, bundle: SpoolBundle) -> list[str]:
+        """The archive's containers of this bundle. Where it is recognised by its content only, those that are known to
+        be another bundle's are not.
+        """
+        lane = self._lane
+        theirs = {one.journal.transaction for one in lane.spool.bundles.values() if one is not bundle}
+        return [id for id in lane.inbox.find(lane.bundle(bundle)) if id not in theirs]
 
     def found(self, bundle: SpoolBundle, ids: Sequence[str]) -> None:
         """The archive has it, under these ids."""
@@ -264,6 +297,13 @@ class Tracker:
                 outage=False,
                 end_sent=ended,
             )
+
+
+def _twice(others: Sequence[str]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(f"the archive has this twice: also as transaction {other}", "Tell the site's operators.")
+        for other in others
+    )
 
 
 def kept_until(journal: Journal) -> float:

@@ -11,7 +11,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
@@ -30,7 +29,7 @@ from ..mount.session import MountOptions, caller, serve
 from ..tree import views
 from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
-from . import metrics, status
+from . import kinds, metrics, status
 from .follow import Follow
 from .health import Watch
 from .log import Tail
@@ -38,7 +37,6 @@ from .notify import Notifier
 
 log = logging.getLogger(__name__)
 
-KINDS = "pacifica_fs.archives"
 WAITING = 128  # requests that may wait for the listings of archives that do not answer, all archives together
 REQUEST_TIMEOUTS = (
     Path("/proc/sys/fs/fuse/max_request_timeout"),
@@ -241,21 +239,8 @@ class App:
 
 def build_archive(settings: ArchiveSettings, effects: Effects) -> Built:
     """The archive of one configuration table; ConfigError if the kind is unknown or its options are wrong."""
-    kinds = {point.name: point for point in entry_points(group=KINDS)}
-    point = kinds.get(settings.kind)
-    if point is None:
-        known = ", ".join(sorted(kinds)) or "none (is the package installed?)"
-        raise ConfigError(
-            f"{settings.source}: [archives.{settings.name}]: unknown kind '{settings.kind}'; known are: {known}"
-        )
-    try:
-        build = point.load()
-    except ImportError as error:
-        raise ConfigError(
-            f"{settings.source}: [archives.{settings.name}]: kind '{settings.kind}' cannot be loaded: {error}"
-        ) from error
-    built: Built = build(settings, effects)
-    return built
+    build = kinds.load(settings.kind, f"{settings.source}: [archives.{settings.name}]")
+    return build(settings, effects)
 
 
 def _warn_of_readable_secrets(config: Config) -> None:

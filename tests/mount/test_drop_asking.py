@@ -137,7 +137,7 @@ def test_links_are_followed_where_that_is_wanted(mounted, tmp_path):
     assert [one["path"] for one in status["left_out"]] == ["c"]
 
 
-def test_a_full_spool_and_its_room(mounted):
+def test_a_full_spool_and_its_room(mounted, tmp_path):
     mount = mounted({"drop": {"quiet": "1h", "limit": "1 MiB", "min_free": 0}})
     folder = mount.path / "drop/here/run1"
     fill(folder, a="alpha" * 1000)
@@ -147,6 +147,10 @@ def test_a_full_spool_and_its_room(mounted):
         (folder / "big").write_bytes(bytes(2 << 20))
     assert error.value.errno == errno.ENOSPC
     (folder / "big").unlink()
+    fill(tmp_path / "source", small="s" * 1000, too_big="b" * (2 << 20))
+    told = cli(mount, "drop", "-m", mount.path, tmp_path / "source", "here/run2", code=1)
+    assert "the drop is full" in told and "limit" in told and "Traceback" not in told
+    cli(mount, "discard", "-y", "-m", mount.path, "run2")
     commit(folder)
     mount.wait_state("run1", "done")
     assert (mount.path / "status/uploads/here/run1/transaction/a").read_text() == "alpha" * 1000
@@ -207,6 +211,8 @@ def test_drop_without_a_second_copy(mount, tmp_path):
     assert "97.7 KiB taken without a copy" in told
     assert (source / "raw/frozen").read_text() == "f" * 100_000
     cli(mount, "safe-to-delete", "-m", mount.path, source / "raw", code=1)  # the link
+    assert "98.6 KiB there already" in cli(mount, "drop", "--open", "-m", mount.path, source, "here/run1")
+    assert not (mount.path / "status/uploads/here/run1/.history").exists(), "nothing new, no follow-on"
 
 
 def test_umount_waits(mount):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import time
 import zipfile
@@ -211,6 +212,7 @@ def test_links_devices_and_fifos_are_refused(mount):
         lambda: os.symlink("a", folder / "link"),
         lambda: os.link(folder / "a", folder / "hard"),
         lambda: os.mkfifo(folder / "fifo"),
+        lambda: os.mknod(folder / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
     ):
         with pytest.raises(PermissionError):
             make()

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from pacifica_fs.config import DropSettings, Size
-from pacifica_fs.errors import Exists, Invalid, NotFound, NotPermitted, Unsupported
+from pacifica_fs.errors import Exists, Invalid, NoSpace, NotFound, NotPermitted, Unsupported
 from pacifica_fs.tree.nodes import Link
 
 
@@ -135,6 +135,30 @@ def test_a_change_in_the_drop_never_reaches_the_source(linking, source):
     rig.commit("run")
     rig.until_state("done")
     assert rig.site.contents["1000"]["a"] == b"SCAN" + b"scan" * 999
+
+
+def test_what_takes_no_room_needs_none(linking, source):
+    """A disk without room for a second copy is why a file is taken without one."""
+    rig = linking
+    rig.stop()
+    rig.settings = DropSettings(min_free=Size(1 << 60))
+    rig.start()
+    take(rig, source, "scan.raw")
+    with pytest.raises(NoSpace, match="min_free"):
+        rig.put("run/other", b"x")
+    with pytest.raises(NoSpace, match="min_free"):
+        rig.at("run").lookup("scan.raw").set_mode(0o600)
+    assert os.path.samefile(rig.spooled() / "scan.raw", source)
+
+
+def test_what_takes_no_room_counts_for_the_limit(linking, source):
+    rig = linking
+    rig.stop()
+    rig.settings = DropSettings(min_free=Size(0), limit=Size(5000))
+    rig.start()
+    take(rig, source, "a")
+    with pytest.raises(NoSpace, match="limit"):
+        take(rig, source, "b")
 
 
 def test_shared_blocks_come_first(rig, source, monkeypatch):

@@ -194,6 +194,53 @@ def test_several_matches_are_reported(rig):
     assert "1001" in done.problems[0].what
 
 
+def test_a_duplicate_behind_our_back_is_reported(rig):
+    """The answer came, but something on the way had repeated the request: asked some minutes later, outages or not."""
+
+    def down(bundle):
+        raise Unreachable("down")
+
+    fill(rig)
+    rig.until_state("done")
+    rig.site.ingest(rig.site.containers["1000"][0], {})
+    finds = rig.site.finds
+    rig.clock.time += 290
+    rig.until(rig.drop.idle)
+    assert rig.site.finds == finds and not rig.upload().problems
+    rig.site.script["find"] = down
+    rig.until(lambda: rig.site.finds > finds, advance=10)
+    rig.restart()
+    rig.site.script.clear()
+    rig.until(lambda: rig.upload().duplicates == ("1001",), advance=30)
+    assert "also as transaction 1001" in rig.upload().problems[0].what and rig.upload().state == "done"
+    finds = rig.site.finds
+    rig.clock.time += 86400
+    rig.restart()
+    rig.until(rig.drop.idle)
+    assert rig.site.finds == finds
+
+
+def test_content_alone_is_not_taken_for_a_bundle_that_is_known_to_be_another(rig):
+    """A site that strips keys finds bundles by their content."""
+
+    def by_content(bundle):
+        mine = [(file.path, file.digest) for file in bundle.files]
+        return [id for id, (one, _) in rig.site.containers.items() if [(f.path, f.digest) for f in one.files] == mine]
+
+    def broken(bundle):
+        raise Unreachable("connection reset")
+
+    rig.site.script["find"] = by_content
+    fill(rig, "first")
+    rig.until_state("done", "first")
+    rig.site.script["last"] = broken
+    fill(rig, "second")
+    rig.until_state("unconfirmed", "second")
+    finds = rig.site.finds
+    rig.until(lambda: rig.site.finds > finds + 2, advance=5)
+    assert rig.upload("second").state == "unconfirmed"
+
+
 def test_outages_while_asking_and_comparing_are_waited_out(rig):
     def broken(*args):
         raise Unreachable("down")
