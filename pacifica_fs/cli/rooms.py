@@ -106,7 +106,7 @@ class Rooms:
         from ..service.app import App
         from ..service.log import configure
 
-        tail = configure(True, verbosity)
+        tail = configure(True, verbosity, config.log.format, self.environ)
         access = options.access(config)
         group = os.getgid() if access.gid is None else access.gid
         mount = MountOptions(
@@ -118,6 +118,9 @@ class Rooms:
             file_mode=access.file_mode,
             dir_mode=access.dir_mode,
         )
+        if parsed.metrics_listen:
+            listen = msgspec.structs.replace(config.metrics, listen=parsed.metrics_listen)
+            config = msgspec.structs.replace(config, metrics=listen)
         App.build(config, places, self.clock, self.environ, tail=tail, owner=str(mountpoint)).serve(
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)
         )
