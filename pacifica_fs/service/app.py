@@ -85,6 +85,7 @@ class App:
             {name: ReadPolicy(each.read, each.read_wait) for name, each in settings.items()},
             clock,
             kernel_timeout=kernel_timeout(),
+            stale=lambda ref: self.trees[ref.archive].doubt(ref.container),
         )
         self.watch = Watch(self.archives, clock)
         self._shelf = Shelf(places.cache / "listings")

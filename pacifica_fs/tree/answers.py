@@ -162,6 +162,11 @@ class Answers:
         for table in (self._listings, self._groups, self._containers, self._found, self._found_groups):
             table.forget()
 
+    def doubt(self, container: str) -> None:
+        """Ask for a container's files anew at the next look: some of them are not what they were."""
+        for table in (self._containers, self._folders):
+            table.doubt((container,))
+
     def listing(self, view: View, where: Where) -> Shown[Container]:
         """The containers of one folder."""
         self.changes.used()
