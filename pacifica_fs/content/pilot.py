@@ -9,7 +9,8 @@ from typing import Protocol
 
 from ..archive import Archive, Waiting
 from ..clock import Clock
-from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Unobtainable, Unreachable
+from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Stale, Unobtainable, Unreachable
+from ..model import FileRef
 from . import files
 from .blob import Blob
 from .fetch import Fetcher
@@ -22,6 +23,10 @@ BACKOFF = (0.5, 2.0, 5.0)  # seconds before the second, third, fourth try
 PROGRESS = 2**20  # bytes after which a broken stream is not a failure in a row
 SLACK = 64 * 2**20  # how much more than claimed is taken in, to tell a wrong size from a runaway server
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Unneeded(NoSpace):
+    """There is no room for what nobody has open."""
 
 
 class Judge(Protocol):
@@ -46,7 +51,16 @@ class Judge(Protocol):
 class FetchPilot:
     """Flies flights; one object for all of them, without state of its own."""
 
-    def __init__(self, archives: Mapping[str, Archive], clock: Clock, store: Store, judge: Judge) -> None:
+    def __init__(
+        self,
+        archives: Mapping[str, Archive],
+        clock: Clock,
+        store: Store,
+        judge: Judge,
+        stale: Callable[[FileRef], None] = lambda ref: None,
+    ) -> None:
+        """`stale` hears of files that are not what they were when their container was listed."""
+        self._stale = stale
         self._archives = archives
         self._clock = clock
         self._store = store
@@ -69,12 +83,18 @@ class FetchPilot:
                 if self._left(fetcher, flight):
                     return
                 continue
+            except Unneeded as raised:
+                if fetcher.drop(flight, raised):
+                    return
+                continue
             except Unobtainable as raised:
                 fetcher.give_up(flight, raised)
                 return
             except (Unreachable, BadAnswer, Corrupt) as raised:
                 error = raised
             except PacificaFSError as raised:
+                if isinstance(raised, Stale):
+                    self._stale(flight.ref)
                 fetcher.give_up(flight, raised)
                 return
             except OSError as raised:
@@ -129,7 +149,7 @@ class FetchPilot:
                 position = arrival.offset + len(memoryview(arrival.data).cast("B"))
                 if position > 2 * blob.size + SLACK:
                     raise BadAnswer(f"{blob.id}: the archive sends much more than the {blob.size} bytes it claims")
-                blob.write(arrival.offset, arrival.data, self._put)
+                blob.write(arrival.offset, arrival.data, self.put)
                 if plan.stop is not None and position >= plan.stop:
                     return False
                 if blob.contiguous == blob.extent == blob.size and blob.matches():
@@ -173,9 +193,15 @@ class FetchPilot:
         self._judge.verified(blob)
         return True
 
-    def _put(self, blob: Blob, data: memoryview, offset: int) -> None:
+    def put(self, blob: Blob, data: memoryview, offset: int) -> None:
         """Write to the blob's file, room being made first."""
-        self._store.room.take(len(data), needed=bool(blob.readers))
+        needed = bool(blob.readers)
+        try:
+            self._store.room.take(len(data), needed)
+        except NoSpace as error:
+            if needed:
+                raise
+            raise Unneeded(str(error)) from None
         blob.taken += len(data)
         if blob.file is None:
             blob.file = self._store.create()
