@@ -36,6 +36,7 @@ from .scout import Among, Scout
 log = logging.getLogger(__name__)
 HASTE = 5.0  # seconds for which a handle that timed out, or whose fetch failed, answers at once
 TICK = 1.0  # real seconds between two rounds of housekeeping
+SETTLE = 5.0  # real seconds until small files are on disk for good
 CLOSING = 1.5  # real seconds that closing waits for its threads
 AHEAD_FOR = 10.0  # seconds for which a file is wanted that was asked for ahead by itself
 
@@ -98,7 +99,7 @@ class Content:
         """Begin to fetch and to tidy up. Before this no thread runs (the daemon forks before)."""
         if self._threads:
             return
-        for work in (self._scan, self._keep_house):
+        for work in (self._scan, self._keep_house, self._settle):
             self._threads.append(threading.Thread(target=work, name=f"content {work.__name__}", daemon=True))
         self._fetcher.start()
         for thread in self._threads:
@@ -411,6 +412,15 @@ class Content:
         except (PacificaFSError, OSError) as error:
             log.warning("the cache could not be looked through: %s", error)
         self._keeper.untidy.set()
+
+    def _settle(self) -> None:
+        ended = False
+        while not ended:
+            ended = self._closing.wait(SETTLE)
+            try:
+                self._store.settle()
+            except OSError as error:
+                log.warning("the cache could not be brought to disk: %s", error)
 
     def _keep_house(self) -> None:
         while not self._closing.is_set():

@@ -6,12 +6,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from ..archive import Archive
 from ..clock import Clock
 from ..errors import Corrupt, PacificaFSError
 from ..model import FileRef
+from ..transport.workers import Workers
 from .blob import POLL, Blob
 from .flight import HELD, THREADS, Flight, Stopped, overdue, startable
 
@@ -60,6 +62,7 @@ class Fetcher:
         self._queues = {name: _Queue(max(1, archive.capabilities.parallel)) for name, archive in archives.items()}
         self._started = False
         self._stopped = False
+        self._workers = Workers("fetch", 2 * THREADS * len(archives))
         self._failed: deque[tuple[float, Flight]] = deque(maxlen=256)
 
     def start(self) -> None:
@@ -115,7 +118,7 @@ class Fetcher:
                 for flight in flights:
                     self.land(flight)
 
-        threading.Thread(target=run, name=f"fetch {flights[0].ref.archive}", daemon=True).start()
+        self._workers(run)
         return True
 
     def land(self, flight: Flight) -> None:
@@ -236,7 +239,8 @@ class Fetcher:
             for flight in running:
                 flight.stop.set()
             self._lock.notify_all()
-            return running
+        self._workers.close()
+        return running
 
     def landed(self, seconds: float) -> bool:
         """Wait until all flights ended, at most `seconds` of real time; True if they did."""
@@ -258,8 +262,7 @@ class Fetcher:
         queue.running.add(flight)
         flight.last = now
         flight.state = "staging"
-        name = f"fetch {flight.ref.archive}"
-        threading.Thread(target=self._run, args=(flight,), name=name, daemon=True).start()
+        self._workers(partial(self._run, flight))
 
     def _run(self, flight: Flight) -> None:
         try:

@@ -6,7 +6,8 @@
     ROOT/partial/PID-START-…/      what one process is filling
     ROOT/pinned/NAME               what is not to be evicted; see `pins`
 
-Several processes share a root. A complete blob appears by rename, whole and on disk; nothing changes it afterwards.
+Several processes share a root. A complete blob appears by rename, whole; nothing changes it afterwards. It is on disk
+then, or has a mark until it is (`durable`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from ..clock import Clock
 from ..errors import ConfigError, Corrupt, Unreachable
 from . import keys
+from .durable import Durable, boot_id
 from .files import BlobFile, locked
 from .index import Index
 from .owner import Owner
@@ -42,7 +44,7 @@ class Store:
     ConfigError if it is not a content store at all, or cannot be used.
     """
 
-    def __init__(self, root: Path, limit: int, clock: Clock, in_use: InUse) -> None:
+    def __init__(self, root: Path, limit: int, clock: Clock, in_use: InUse, boot: str | None = None) -> None:
         self._root = root
         self._clock = clock
         self._mutex = threading.Lock()
@@ -50,6 +52,7 @@ class Store:
         self._serial = 0
         self._closed = False
         self._lock = root / "lock"
+        self._durable = Durable(root, boot_id() if boot is None else boot)
         try:
             self._prepare()
         except OSError as error:
@@ -98,11 +101,20 @@ class Store:
         return BlobFile(f"{folder}/{serial}", os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
     def publish(self, name: str, file: BlobFile, taken: int) -> None:
-        """Make the partial `file`, of which the room took `taken` bytes, the complete blob; durable when it returns."""
-        os.fdatasync(file.fd)
+        """Make the partial `file`, of which the room took `taken` bytes, the complete blob.
+
+        It is on disk for good when this returns; a small one after the next `settle`.
+        """
+        marked = self._durable.sync(file.fd, taken)
         self._place(name, file.path)
         file.path = self.index.path(name)
+        if marked:
+            self._durable.placed(file.path)
         self.room.give(taken, published=True)
+
+    def settle(self) -> None:
+        """Have everything published so far on disk. May take long; OSError."""
+        self._durable.settle()
 
     def discard(self, file: BlobFile, taken: int) -> None:
         """Remove a partial file; who has it open keeps reading."""
@@ -164,10 +176,13 @@ class Store:
 
     def _place(self, name: str, path: str) -> None:
         target = self.index.path(name)
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         now = self._clock.now()
         os.utime(path, (now, now))
-        os.rename(path, target)
+        try:
+            os.rename(path, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            os.rename(path, target)
         self.index.add(name, now)
 
     def _clone(self, source: Path, file: BlobFile) -> bool:
@@ -199,3 +214,4 @@ class Store:
                 fresh.rename(stamp)
             for path in content:
                 path.mkdir(mode=0o700, exist_ok=True)
+            self._durable.recover(self._root / "complete")

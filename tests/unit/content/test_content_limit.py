@@ -21,7 +21,7 @@ def on_disk(root: Path) -> int:
     total = 0
     for path in root.rglob("*"):
         try:
-            if path.is_file() and path.name not in ("lock", "format", "reserved"):
+            if path.is_file() and path.name not in ("lock", "format", "reserved", "boot"):
                 total += path.stat().st_size
         except FileNotFoundError:
             continue
