@@ -14,10 +14,15 @@ from rich.console import Console
 
 from . import drop as drop_bench
 from . import main as main_bench
+from . import mytardis as mytardis_bench
 from .bench import Bench
 from .result import Result, show, write
 
-SUITES = {"drop": drop_bench.MEASUREMENTS, "main": main_bench.MEASUREMENTS}
+SUITES = {
+    "drop": drop_bench.MEASUREMENTS,
+    "main": main_bench.MEASUREMENTS,
+    "mytardis": mytardis_bench.MEASUREMENTS,
+}
 RESULTS = Path(__file__).parents[1] / ".cache" / "bench"
 
 

@@ -7,6 +7,7 @@ all the configuration is one `local` archive called `here`. Secrets are not look
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 import tomllib
@@ -99,6 +100,19 @@ class MountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_other: bool = False
 
 
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`: what messages look like."""
+
+    format: Literal["text", "json"] = "text"
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[metrics]`: where Prometheus finds them besides `status/metrics`: an address, a file for node_exporter."""
+
+    listen: str = ""
+    textfile: str = ""
+
+
 class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`auth = { type = "basic", username = "me" }` of an archive; secrets are better found elsewhere."""
 
@@ -170,6 +184,8 @@ class Config(msgspec.Struct, frozen=True):
     cache: CacheSettings = CacheSettings()
     drop: DropSettings = DropSettings()
     mount: MountSettings = MountSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     archives: tuple[ArchiveSettings, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -186,6 +202,8 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheSettings = CacheSettings()
     drop: DropSettings = DropSettings()
     mount: MountSettings = MountSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     archives: dict[str, dict[str, Any]] = {}
 
 
@@ -211,7 +229,7 @@ def parse(tables: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Config:
     archives = tuple(_archive(name, table, source) for name, table in raw.archives.items())
     if not archives:
         archives = (ArchiveSettings("here", "local", options={"path": ""}, source=source),)
-    return Config(raw.cache, raw.drop, raw.mount, archives, sources)
+    return Config(raw.cache, raw.drop, raw.mount, raw.log, raw.metrics, archives, sources)
 
 
 def secrets(config: Config) -> list[str]:
@@ -243,6 +261,12 @@ def places(config: Config, environ: Mapping[str, str] | None = None) -> Places:
         Path(cache).expanduser().absolute() if cache else cache_default,
         Path(credentials) if credentials else None,
     )
+
+
+def apart(places: Places, source: str) -> Places:
+    """Folders of its own below `places` for an archive that is known by nothing but its address."""
+    name = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return msgspec.structs.replace(places, state=places.state / "url" / name, cache=places.cache / "url" / name)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import config
 from ..errors import WaitTimeout
 from . import find, limited, naming, snapshot
 from .codes import Exit, Failed
@@ -47,7 +46,7 @@ class Asked:
 
     def _queue(self, request: dict[str, Any]) -> None:
         file = self.file or (snapshot.config_of(self.mount) if self.mount else None)
-        places = config.places(config.load(file, self.outside.environ), self.outside.environ)
+        places = snapshot.places_of(self.outside, self.mount, file)
         self.outside.queue(places.state / "spool", request)
 
 

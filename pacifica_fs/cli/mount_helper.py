@@ -2,7 +2,8 @@
 
     mount.pacifica-fs SOURCE DIR [-sfnvN ARG] [-t TYPE] [-o OPTIONS]
 
-SOURCE is the configuration file; `none`, `default` or `pacifica-fs` stands for the default ones.
+SOURCE is the configuration file, or the address of an archive (KIND+https://…); `none`, `default` or `pacifica-fs`
+stands for the default files.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ def run(arguments: Sequence[str], outside: Outside) -> Code:
     source, folder = positional
     try:
         parsed = options.parse([value for name, value in given if name == "-o"], sloppy="-s" in flags)
-        file = None if source in DEFAULTS else Path(source)
-        if file is not None and parsed.config is not None:
+        file = None if source in DEFAULTS or "://" in source else Path(source)
+        if source not in DEFAULTS and parsed.config is not None:
             return _complain(f"{source}: the configuration is given twice; leave config= out", Code.USAGE)
         # The kernel must list the source as fstab has it, or `mount -a` mounts it twice.
         parsed = msgspec.structs.replace(parsed, fsname=parsed.fsname or source)
         if "-f" not in flags:
-            mount(outside, file, Path(folder), parsed, verbosity=sum(name == "-v" for name, _ in given))
+            url = source if "://" in source else ""
+            verbosity = sum(name == "-v" for name, _ in given)
+            mount(outside, file, Path(folder), parsed, verbosity=verbosity, source=url)
     except ConfigError as error:
         return _complain(str(error), Code.USAGE)
     except Failed as error:

@@ -34,6 +34,9 @@ class Outside(Protocol):
     def mounts(self) -> Sequence[MountPoint]:
         """All mounts of this program that the kernel lists, the newest last; asks none of them anything."""
 
+    def of_url(self, url: str) -> Config:
+        """The configuration of one archive that is known by its address; ConfigError."""
+
     def unmount(self, path: Path, lazy: bool) -> None:
         """Unmount; PacificaFSError says why not."""
 

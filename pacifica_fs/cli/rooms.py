@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..clock import Clock, SystemClock
-from ..config import Config, Places
+from ..config import Config, Places, parse
 from ..errors import ConfigError, PacificaFSError
 from . import findings, options
 from .codes import Exit, Failed
@@ -41,6 +41,12 @@ class Rooms:
         from ..mount import mounts
 
         return [MountPoint(each.path, each.source, each.uid == os.getuid()) for each in mounts.table()]
+
+    def of_url(self, url: str) -> Config:
+        """One archive."""
+        from ..service import kinds
+
+        return parse({"archives": kinds.of_url(url)}, (url,))
 
     def unmount(self, path: Path, lazy: bool) -> None:
         """Unmount."""
@@ -100,7 +106,7 @@ class Rooms:
         from ..service.app import App
         from ..service.log import configure
 
-        tail = configure(True, verbosity)
+        tail = configure(True, verbosity, config.log.format, self.environ)
         access = options.access(config)
         group = os.getgid() if access.gid is None else access.gid
         mount = MountOptions(
@@ -112,6 +118,9 @@ class Rooms:
             file_mode=access.file_mode,
             dir_mode=access.dir_mode,
         )
+        if parsed.metrics_listen:
+            listen = msgspec.structs.replace(config.metrics, listen=parsed.metrics_listen)
+            config = msgspec.structs.replace(config, metrics=listen)
         App.build(config, places, self.clock, self.environ, tail=tail, owner=str(mountpoint)).serve(
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)
         )

@@ -52,7 +52,7 @@ def look(outside: Outside, mount: MountPoint | None, file: Path | None, seconds:
         reason = f"the mount at {mount.path} {why}"
     except msgspec.DecodeError as error:
         reason = f"the mount at {mount.path} has no readable status ({error})"
-    return from_spool(outside, file or config_of(mount), reason)
+    return from_spool(outside, file or config_of(mount), reason, mount)
 
 
 def everything(outside: Outside, mount: MountPoint | None, file: Path | None) -> Snapshot:
@@ -82,10 +82,9 @@ def from_mount(mount: MountPoint, seconds: float = limited.SECONDS, history: boo
     )
 
 
-def from_spool(outside: Outside, file: Path | None, reason: str) -> Snapshot:
+def from_spool(outside: Outside, file: Path | None, reason: str, mount: MountPoint | None = None) -> Snapshot:
     """What the journals say, with a remark."""
-    places = config.places(config.load(file, outside.environ), outside.environ)
-    spool = places.state / "spool"
+    spool = places_of(outside, mount, file).state / "spool"
     source = f"{reason}; this is what the journals in {spool} say"
     try:
         return Snapshot(uploads=list(outside.uploads(spool)), remark=source)
@@ -102,6 +101,14 @@ def one(mount: MountPoint, archive: str, name: str, seconds: float = limited.SEC
         return None
     upload: Upload = msgspec.json.decode(text)
     return upload
+
+
+def places_of(outside: Outside, mount: MountPoint | None, file: Path | None) -> config.Places:
+    """The folders of the configuration `file`, or of a mount that was made of an address. ConfigError."""
+    url = mount.source if mount is not None and file is None and "://" in mount.source else ""
+    settings = outside.of_url(url) if url else config.load(file, outside.environ)
+    places = config.places(settings, outside.environ)
+    return config.apart(places, url) if url else places
 
 
 def config_of(mount: MountPoint) -> Path | None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from .. import config
 from ..errors import PacificaFSError, WaitTimeout
 from . import find, snapshot
 from .codes import Exit, Failed
@@ -75,7 +74,7 @@ def _await(outside: Outside, mount: MountPoint, timeout: float | None) -> None:
 def _settle(outside: Outside, mount: MountPoint, lazy: bool) -> None:
     """Let the daemon end, so that whoever mounts again at once gets the spool."""
     try:
-        places = config.places(config.load(snapshot.config_of(mount), outside.environ), outside.environ)
+        places = snapshot.places_of(outside, mount, snapshot.config_of(mount))
     except PacificaFSError:
         return
     if not outside.settle(places.state / "spool", mount.path, ENDING) and not lazy:

@@ -9,7 +9,7 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,21 +20,26 @@ from ..errors import Corrupt, NotFound, PacificaFSError, Unreachable, WaitTimeou
 from ..model import FileRef
 from . import keys
 from .blob import Blob
+from .convoy import Convoy
 from .fetch import Fetcher
 from .files import BlobFile, digest_of
+from .flight import Flight
 from .gate import Gate
 from .keeper import Keeper
 from .pages import Caching
 from .pilot import FetchPilot
+from .readahead import FORGET
 from .reader import Reader
 from .registry import Registry
+from .scout import Among, Scout
 
 log = logging.getLogger(__name__)
 HASTE = 5.0  # seconds for which a handle that timed out, or whose fetch failed, answers at once
 TICK = 1.0  # real seconds between two rounds of housekeeping
 CLOSING = 1.5  # real seconds that closing waits for its threads
+AHEAD_FOR = 10.0  # seconds for which a file is wanted that was asked for ahead by itself
 
-__all__ = ["Caching", "Content", "ReadPolicy", "Reader"]
+__all__ = ["Among", "Caching", "Content", "ReadPolicy", "Reader"]
 
 
 class ReadPolicy(msgspec.Struct, frozen=True):
@@ -76,6 +81,8 @@ class Content:
         self._store = self._keeper.store
         pilot = FetchPilot(archives, clock, self._store, self._keeper)
         self._fetcher = Fetcher(archives, clock, pilot, lambda flight: self._keeper.tidy(flight.blob))
+        self._convoy = Convoy(archives, clock, self._keeper, pilot.put)
+        self._scout = Scout(archives, clock, self, limit)
         self._gate = Gate(max_waiting)
         self._hits = 0
         self._misses = 0
@@ -94,13 +101,20 @@ class Content:
         for thread in self._threads:
             thread.start()
 
-    def open(self, ref: FileRef, path: str) -> Reader:
+    def open(self, ref: FileRef, path: str, among: Among | None = None) -> Reader:
         """Open a file; answers at once. `path` is the mount's name for it, by which the kernel caches its pages.
 
-        Where bytes must be staged, fetching begins in the background. What goes wrong is told by the reads.
+        Where bytes must be staged, fetching begins in the background. What goes wrong is told by the reads. Of the
+        files `among` which it is, the next ones are fetched, too, once they are opened one after the other.
         """
         if ref.size == 0:
             return Reader(self, ref, 0)
+        reader = self._open(ref, path)
+        if among is not None and not self._archives[ref.archive].capabilities.local:
+            self._scout.opened(ref, among)
+        return reader
+
+    def _open(self, ref: FileRef, path: str) -> Reader:
         archive = self._archive(ref)
         key = keys.key(ref, archive.identity)
         name = keys.name(key, self._registry.size(key, ref.size))
@@ -237,6 +251,39 @@ class Content:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._store.close()
+
+    # -- for the scout
+
+    def one(self, ref: FileRef) -> bool:
+        """See scout.Ahead."""
+        blob = self._prepared(ref, AHEAD_FOR)
+        if blob is not None:
+            self._fetcher.ensure(blob, ref)
+            self._keeper.tidy(blob)  # no flight, where it is closing
+        return blob is not None
+
+    def together(self, refs: Sequence[FileRef], done: Callable[[float | None, int], None]) -> bool:
+        """See scout.Ahead. What has no digest would have to be told from a part by its neighbour: it is left out."""
+        wanted = [(blob, ref) for ref in refs if keys.trusted(ref.digest) and (blob := self._prepared(ref, FORGET))]
+        staging: list[float] = []
+
+        def fly(flights: Sequence[Flight]) -> None:
+            try:
+                self._convoy.fly(self._fetcher, flights, staging.append)
+            finally:
+                done(staging[0] if staging else None, len(flights))
+
+        begun = self._fetcher.together(wanted, fly)
+        for blob, _ in wanted:
+            self._keeper.tidy(blob)
+        return begun
+
+    def _prepared(self, ref: FileRef, seconds: float) -> Blob | None:
+        name = self._name(ref)
+        if self._store.has(name):
+            return None
+        size = keys.split(name)[1]
+        return self._registry.prepare(name, lambda: self._new(ref, name, size, None), seconds)
 
     # -- for readers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ..archive import Archive
@@ -86,6 +86,51 @@ class Fetcher:
             if blob.flight not in queue.running:
                 self._dispatch(queue)
 
+    def together(self, wanted: Sequence[tuple[Blob, FileRef]], fly: Callable[[Sequence[Flight]], None]) -> bool:
+        """Have a thread `fly` those of an archive's blobs that nobody fetches yet, in one stream; False if none is.
+
+        It must `land` each of them.
+        """
+        with self._lock:
+            if self._stopped or not self._started:
+                return False
+            flights = []
+            for blob, ref in wanted:
+                if blob.flight is None and not blob.verified and blob.dead is None:
+                    blob.failure = None
+                    blob.flight = Flight(blob, ref, self._clock.now(), self._clock.monotonic())
+                    blob.flight.state, blob.flight.streaming = "staging", False
+                    flights.append(blob.flight)
+            if not flights:
+                return False
+            queue = self._queues[flights[0].ref.archive]
+            queue.running.update(flights)
+
+        def run() -> None:
+            try:
+                fly(flights)
+            except Exception:  # the outermost guard of a thread
+                log.exception("fetching %d files of %s failed unexpectedly", len(flights), flights[0].ref.archive)
+            finally:
+                for flight in flights:
+                    self.land(flight)
+
+        threading.Thread(target=run, name=f"fetch {flights[0].ref.archive}", daemon=True).start()
+        return True
+
+    def land(self, flight: Flight) -> None:
+        """A flight is over, well or not; a second call does nothing."""
+        queue = self._queues[flight.ref.archive]
+        with self._lock:
+            if flight not in queue.running:
+                return
+            queue.running.discard(flight)
+            if flight.blob.flight is flight:
+                flight.blob.flight = None
+            self._dispatch(queue)
+            self._lock.notify_all()
+        self._on_landed(flight)
+
     def tick(self) -> None:
         """Look at everything anew: streams may have stalled, readers may be gone. To be called each second."""
         with self._lock:
@@ -155,6 +200,17 @@ class Fetcher:
                 flight.blob.fail(error, now)
             self._failed.append((now, flight))
 
+    def drop(self, flight: Flight, error: PacificaFSError) -> bool:
+        """The flight ends with an error that concerns nobody; False if somebody has the file open by now."""
+        with self._lock:
+            if flight.blob.readers:
+                return False
+            flight.state, flight.error = "failed", str(error)
+            if flight.blob.flight is flight:
+                flight.blob.flight, flight.blob.failure = None, error
+            self._failed.append((self._clock.monotonic(), flight))
+            return True
+
     def remember(self, flight: Flight) -> None:
         """Show a flight that went wrong for a while."""
         with self._lock:
@@ -203,19 +259,13 @@ class Fetcher:
         flight.last = now
         flight.state = "staging"
         name = f"fetch {flight.ref.archive}"
-        threading.Thread(target=self._run, args=(queue, flight), name=name, daemon=True).start()
+        threading.Thread(target=self._run, args=(flight,), name=name, daemon=True).start()
 
-    def _run(self, queue: _Queue, flight: Flight) -> None:
+    def _run(self, flight: Flight) -> None:
         try:
             self._pilot.fly(self, flight)
         except Exception as error:  # the outermost guard of a thread
             log.exception("fetching %s/%s failed unexpectedly", flight.ref.archive, flight.ref.id)
             self.give_up(flight, PacificaFSError(f"an error in the program: {error!r}"))
         finally:
-            with self._lock:
-                queue.running.discard(flight)
-                if flight.blob.flight is flight:
-                    flight.blob.flight = None
-                self._dispatch(queue)
-                self._lock.notify_all()
-            self._on_landed(flight)
+            self.land(flight)

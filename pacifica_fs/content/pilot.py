@@ -24,6 +24,10 @@ SLACK = 64 * 2**20  # how much more than claimed is taken in, to tell a wrong si
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class Unneeded(NoSpace):
+    """There is no room for what nobody has open."""
+
+
 class Judge(Protocol):
     """What follows from content that is all there. Called by the flight's thread."""
 
@@ -67,6 +71,10 @@ class FetchPilot:
                 error: PacificaFSError = Corrupt(f"{blob.id}: what the archive sent does not match its digest")
             except Stopped:
                 if self._left(fetcher, flight):
+                    return
+                continue
+            except Unneeded as raised:
+                if fetcher.drop(flight, raised):
                     return
                 continue
             except Unobtainable as raised:
@@ -129,7 +137,7 @@ class FetchPilot:
                 position = arrival.offset + len(memoryview(arrival.data).cast("B"))
                 if position > 2 * blob.size + SLACK:
                     raise BadAnswer(f"{blob.id}: the archive sends much more than the {blob.size} bytes it claims")
-                blob.write(arrival.offset, arrival.data, self._put)
+                blob.write(arrival.offset, arrival.data, self.put)
                 if plan.stop is not None and position >= plan.stop:
                     return False
                 if blob.contiguous == blob.extent == blob.size and blob.matches():
@@ -173,9 +181,15 @@ class FetchPilot:
         self._judge.verified(blob)
         return True
 
-    def _put(self, blob: Blob, data: memoryview, offset: int) -> None:
+    def put(self, blob: Blob, data: memoryview, offset: int) -> None:
         """Write to the blob's file, room being made first."""
-        self._store.room.take(len(data), needed=bool(blob.readers))
+        needed = bool(blob.readers)
+        try:
+            self._store.room.take(len(data), needed)
+        except NoSpace as error:
+            if needed:
+                raise
+            raise Unneeded(str(error)) from None
         blob.taken += len(data)
         if blob.file is None:
             blob.file = self._store.create()

@@ -61,6 +61,20 @@ class Registry:
             else:
                 reader.caching = self._pages.open(path, name)
 
+    def prepare(self, name: str, new: Callable[[], Blob], seconds: float) -> Blob | None:
+        """A blob that is to be filled before anybody opens it, and is wanted for so long; None if that is no use."""
+        with self._lock:
+            if self._corruption.condemned(name):
+                return None
+            blob = self._blobs.get(name)
+            if blob is None:
+                blob = self._blobs[name] = new()
+            elif blob.verified or blob.dead is not None or blob.flight is not None:
+                return None
+            blob.used = self._clock.now()
+            blob.idle_since = max(blob.idle_since, self._clock.monotonic() + seconds)
+            return blob
+
     def leave(self, reader: Reader, blob: Blob) -> None:
         """The reader closed its file."""
         with self._lock:

@@ -65,8 +65,8 @@ class Reading(Protocol):
 class ContentStore(Protocol):
     """What operations need of the content store."""
 
-    def open(self, ref: FileRef, path: str) -> Reading:
-        """Open at once."""
+    def open(self, ref: FileRef, path: str, among: Any = None) -> Reading:
+        """Open at once; `among` is the node's, see `tree.among`."""
 
     def size(self, ref: FileRef) -> int:
         """The size to show."""
@@ -249,7 +249,7 @@ class Operations:
             raise ReadOnly(path)
         ref = getattr(node, "ref", None)
         if ref is not None:
-            reading = self._content.open(ref, path)
+            reading = self._content.open(ref, path, getattr(node, "among", None))
             caching = reading.caching.name
             # A reader with O_DIRECT of a file that the kernel caches cannot be killed while it waits.
             direct = caching == "DIRECT" or bool(flags & os.O_DIRECT)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..archive import Inside
 from ..errors import NotFound
 from ..model import FileRef
+from .among import Among
 from .inside import file_node
 from .names import arrange, safe_name
 from .nodes import DIRECTORY, Attributes, Node, inode
@@ -63,14 +64,17 @@ class DeepFolder:
 
     def entries(self) -> Entries:
         """Everything in it: the requests of one folder's listing."""
-        return [(name, self._node(name, item)) for name, item in self._level().items()]
+        level = self._level()
+        among = self._among(level)
+        return [(name, self._node(name, item, among)) for name, item in level.items()]
 
     def lookup(self, name: str) -> Node:
         """One entry; NotFound."""
-        item = self._level().get(name)
+        level = self._level()
+        item = level.get(name)
         if item is None:
             raise NotFound(name)
-        return self._node(name, item)
+        return self._node(name, item, self._among(level))
 
     def _level(self) -> Level:
         found: dict[str, FileRef | tuple[Path, ...]] = {}
@@ -78,7 +82,10 @@ class DeepFolder:
             found |= self._answers.level(self._container, raw)
         return found
 
-    def _node(self, name: str, item: FileRef | tuple[Path, ...]) -> Node:
+    def _among(self, level: Level) -> Among:
+        return Among(level, self._answers.archive.name, self._container, "folder", *self._path)
+
+    def _node(self, name: str, item: FileRef | tuple[Path, ...], among: Among) -> Node:
         if isinstance(item, FileRef):
-            return file_node(item, self._answers.spooling)
+            return file_node(item, self._answers.spooling, among)
         return DeepFolder(self._answers, self._container, (*self._path, name), item, self._mtime_ns)

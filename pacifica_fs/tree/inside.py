@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import Exists, Invalid, NotFound
 from ..model import UNKNOWN, FileRef
+from .among import Among
 from .names import Tree
 from .nodes import DIRECTORY, FILE, Attributes, Node, file_xattrs, inode
 from .spooled import SpooledFile, Spooling
@@ -28,6 +29,7 @@ class Folders:
         self.count = _count(arranged)
         self.listed: dict[tuple[str, ...], Entries] = {}
         self._arranged = arranged
+        self.among = Among(arranged, archive, container)
 
     def top(self, mtime_ns: int) -> SubFolder:
         """The container's own level."""
@@ -71,17 +73,19 @@ class SubFolder:
 
     def _node(self, name: str, item: Any) -> Node:
         if isinstance(item, FileRef):
-            return file_node(item, self._folders.spooling)
+            return file_node(item, self._folders.spooling, self._folders.among)
         return SubFolder(self._folders, (*self._path, name), item, self._mtime_ns)
 
 
 class ArchiveFile:
     """A file whose content comes through the content store."""
 
-    __slots__ = ("ino", "ref")
+    __slots__ = ("among", "ino", "ref")
 
-    def __init__(self, ref: FileRef) -> None:
+    def __init__(self, ref: FileRef, among: Among | None = None) -> None:
+        """`among`: the files that a program may go through, of which this is one."""
         self.ref = ref
+        self.among = among
         # The same for every path to this file.
         self.ino = inode(ref.archive, ref.container, "file", ref.id)
 
@@ -99,8 +103,8 @@ class TapeFile(ArchiveFile):
 
     __slots__ = ("_recall",)
 
-    def __init__(self, ref: FileRef, recall: Callable[[FileRef], bool]) -> None:
-        super().__init__(ref)
+    def __init__(self, ref: FileRef, among: Among | None, recall: Callable[[FileRef], bool]) -> None:
+        super().__init__(ref, among)
         self._recall = recall
 
     def control(self, data: bytes) -> None:
@@ -111,11 +115,11 @@ class TapeFile(ArchiveFile):
             raise Exists("it is not on tape")
 
 
-def file_node(ref: FileRef, spooling: Spooling) -> Node:
+def file_node(ref: FileRef, spooling: Spooling, among: Among | None = None) -> Node:
     """The node of an archive's file."""
     if ref.size == UNKNOWN:
         return SpooledFile(ref, spooling)
-    return ArchiveFile(ref) if spooling.recall is None else TapeFile(ref, spooling.recall)
+    return ArchiveFile(ref, among) if spooling.recall is None else TapeFile(ref, among, spooling.recall)
 
 
 def _count(level: Mapping[str, Any]) -> int:

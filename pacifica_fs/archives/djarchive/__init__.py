@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,6 +31,15 @@ from .options import Chosen, choose
 from .store import Bucket, Keys, Place
 
 SEND_SECONDS = 600.0
+
+
+def from_url(url: str) -> dict[str, str]:
+    """The options that `djarchive+https://ENDPOINT/BUCKET` stands for; ConfigError without a bucket."""
+    parts = urlsplit(url)
+    bucket = parts.path.strip("/")
+    if not bucket or "/" in bucket:
+        raise ConfigError(f"djarchive+{url}: djarchive+https://ENDPOINT/BUCKET was expected")
+    return {"endpoint": f"{parts.scheme}://{parts.netloc}", "bucket": bucket}
 
 
 def build(settings: ArchiveSettings, effects: Effects) -> Built:

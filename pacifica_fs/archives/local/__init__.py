@@ -16,6 +16,7 @@ import os
 import pwd
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -37,6 +38,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The kind's own keys."""
 
     path: str = ""
+
+
+def from_url(url: str) -> dict[str, str]:
+    """The options that `local+file:///FOLDER` stands for."""
+    return {"path": unquote(urlsplit(url).path)}
 
 
 def build(settings: ArchiveSettings, effects: Effects) -> Built:

@@ -40,7 +40,7 @@ class MyTardisArchive:
         self._options = chosen
         self._client = client
         self._clock = effects.clock
-        self._pumps = Pumps()
+        self._pumps = Pumps(room=8)
         making = Making(settings.name, chosen.zone, chosen.names)
         self._catalogue = Catalogue(client, making, chosen, settings.listing_limit, effects.clock)
         self._tape = Tape(client, chosen, effects.clock)

@@ -122,6 +122,11 @@ class PacificaArchive:
         return id
 
 
+def from_url(url: str) -> dict[str, str]:
+    """The options that `pacifica+https://POLICY` stands for; the other services come as `?cart=https://…`."""
+    return {"policy": url}
+
+
 def build(settings: ArchiveSettings, effects: Effects) -> Built:
     """The archive, and its inbox where `ingest` is configured. ConfigError if the options are wrong."""
     chosen = options(settings)

@@ -60,7 +60,7 @@ class Content:
                         stream.write(pattern(min(MIB, end - offset), offset))
         return path
 
-    def open(self, ref, path):
+    def open(self, ref, path, among=None):
         self.counts["opened"] += 1
         return Reader(self, ref)
 

@@ -24,7 +24,7 @@ from .api import Api, Query, Refused
 from .reference import reference
 from .site import DataFile, Site, User
 
-STEP = 64 * 1024
+STEP = 256 * 1024
 
 
 class FakeTardis:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pacifica_fs import config
 from pacifica_fs.cli.main import cli
 from pacifica_fs.cli.outside import MountPoint
 
@@ -45,6 +46,9 @@ class Pretence:
 
     def mounts(self):
         return list(self.known)
+
+    def of_url(self, url):
+        return config.parse({"archives": {"there": {"kind": url.partition("+")[0], "url": url}}}, (url,))
 
     def unmount(self, path, lazy):
         self.asked.append(("unmount", path, lazy))

@@ -129,7 +129,7 @@ class ToyContent:
     def __init__(self):
         self.caching, self.opened = "KEEP", []
 
-    def open(self, ref, path):
+    def open(self, ref, path, among=None):
         self.opened.append((ref.id, path, ToyReading(self.caching)))
         return self.opened[-1][2]
 

@@ -8,7 +8,7 @@ from pacifica_fs.archive import Built, Effects
 from pacifica_fs.clock import SystemClock
 from pacifica_fs.config import Places, load, parse
 from pacifica_fs.errors import ConfigError
-from pacifica_fs.service import app
+from pacifica_fs.service import app, kinds
 from pacifica_fs.service.app import App, build_archive, kernel_timeout, readme
 from pacifica_fs.tree.views import walk
 
@@ -46,10 +46,10 @@ def test_an_unknown_kind(effects):
 
 
 def test_a_kind_whose_package_is_broken(effects, monkeypatch):
-    monkeypatch.setattr(app, "entry_points", lambda group: [ToyPoint()])
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [ToyPoint()])
     with pytest.raises(ConfigError, match="kind 'broken' cannot be loaded: No module named 'nosuch'"):
         build_archive(settings(kind="broken"), effects)
-    monkeypatch.setattr(app, "entry_points", lambda group: [])
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [])
     with pytest.raises(ConfigError, match="none \\(is the package installed"):
         build_archive(settings(kind="local"), effects)
 
@@ -63,7 +63,7 @@ def test_a_kind_of_another_package(effects, monkeypatch):
         def load(self):
             return lambda settings, effects: made
 
-    monkeypatch.setattr(app, "entry_points", lambda group: [Point()] if group == "pacifica_fs.archives" else [])
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [Point()] if group == "pacifica_fs.archives" else [])
     assert build_archive(settings(kind="mine", anything=1), effects) is made
 
 

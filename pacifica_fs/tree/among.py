@@ -1,0 +1,68 @@
+"""In which orders programs go through the files of a folder: what the content store recognises a scan by.
+
+`tar`, `find` and `grep` take entries as they are listed, shells and `rsync` by name, `cp -r` by inode number; all of
+them go down into a folder where they meet it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..model import UNKNOWN, FileRef
+from .nodes import inode
+
+Level = Mapping[str, Any]
+"""Files and, as further levels, folders by their safe names; anything else is passed over."""
+MOST = 100_000
+"""Files for which orders are made; among more, nothing is fetched ahead."""
+
+
+class Among:
+    """The files of one container (or of one folder of it) and their orders. Threading: any thread; a value."""
+
+    __slots__ = ("_found", "_level", "key")
+
+    def __init__(self, level: Level, *key: str) -> None:
+        """`key` names the place: two of one key are the same files."""
+        self.key = key
+        self._level = level
+        self._found: tuple[tuple[FileRef, ...], ...] | None = None
+
+    def orders(self) -> tuple[tuple[FileRef, ...], ...]:
+        """All files with content, in each order; nothing where there are too many. Made when first asked for."""
+        if self._found is None:
+            listed = _taken(self._level, lambda entries: entries)
+            if len(listed) > MOST:
+                self._found = ()
+            else:
+                named = _taken(self._level, sorted)
+                self._found = tuple(dict.fromkeys((listed, named, _taken(self._level, self._by_inode))))
+        return self._found
+
+    def _by_inode(self, entries: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        archive, container = self.key[:2]
+
+        def number(entry: tuple[str, Any]) -> int:
+            item = entry[1]
+            # Where a folder comes does not matter: it ends the run of its siblings either way.
+            return inode(archive, container, "file", item.id) if isinstance(item, FileRef) else 0
+
+        return sorted(entries, key=number)
+
+
+def _taken(level: Level, arrange: Callable[[list[tuple[str, Any]]], list[tuple[str, Any]]]) -> tuple[FileRef, ...]:
+    def walk(level: Level) -> Iterator[FileRef]:
+        for _, item in arrange(list(level.items())):
+            if isinstance(item, FileRef):
+                if item.size not in (0, UNKNOWN):
+                    yield item
+            elif isinstance(item, Mapping):
+                yield from walk(item)
+
+    found: list[FileRef] = []
+    for ref in walk(level):
+        found.append(ref)
+        if len(found) > MOST:
+            break
+    return tuple(found)
