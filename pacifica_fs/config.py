@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 import platformdirs
@@ -349,4 +349,5 @@ def _fields(type: Any, keys: list[str]) -> list[str]:
     for key in keys:
         fields = {f.name: f.type for f in msgspec.structs.fields(type)} if hasattr(type, "__struct_fields__") else {}
         type = fields.get(key)
+        type = next((each for each in get_args(type) if hasattr(each, "__struct_fields__")), type)
     return list(getattr(type, "__struct_fields__", ()))

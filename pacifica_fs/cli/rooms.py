@@ -141,6 +141,7 @@ class Rooms:
 
     def dry_run(self, config: Config, places: Places, sidecar: Path, archive: str) -> Sequence[Finding]:
         """What the drop would say to this sidecar before any data is there."""
+        from ..archive import Sidecars
         from ..drop.sidecar import FIELDS, LIMIT, read, with_defaults
         from ..model import Bundle, Metadata
 
@@ -151,7 +152,8 @@ class Rooms:
             if target is None:
                 known = ", ".join(each.name for each in config.archives)
                 raise ConfigError(f"--archive {archive}: no such archive takes uploads; configured are: {known}")
-            reading = read(content, sidecar.name, getattr(target.inbox, "fields", FIELDS))
+            words: Sidecars = getattr(target.inbox, "sidecars", Sidecars(FIELDS))
+            reading = read(content, sidecar.name, words.fields, words.structured)
             if reading.data:
                 what = "neither the native nor the short form of a sidecar: in the drop it would be an ordinary file"
                 return [findings.wrong(str(sidecar), what, 'Write for example {"project": "1234a"}.')]

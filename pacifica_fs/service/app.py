@@ -88,6 +88,7 @@ class App:
             {name: ReadPolicy(each.read, each.read_wait) for name, each in settings.items()},
             clock,
             kernel_timeout=kernel_timeout(),
+            stale=lambda ref: self.trees[ref.archive].doubt(ref.container),
         )
         self.watch = Watch(self.archives, clock)
         self._shelf = Shelf(places.cache / "listings")
@@ -151,6 +152,9 @@ class App:
         _warn_of_readable_secrets(config)
         effects = Effects(clock=clock, state=places.state, cache=places.cache, environ=environ)
         built = {each.name: build_archive(each, effects) for each in config.archives}
+        for each in config.archives:
+            if each.prefetch and not isinstance(built[each.name].archive, Listener):
+                raise ConfigError(f"{each.source}: archives.{each.name}.prefetch: kind '{each.kind}' has no events")
         return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}", environ)
 
     def root(self) -> ListedFolder:
