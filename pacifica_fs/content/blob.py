@@ -13,7 +13,7 @@ from ..errors import PacificaFSError, WaitTimeout
 from ..model import Digest
 from . import files
 from .files import BlobFile
-from .plan import FAR, JUMPS, Demand, Plan, plan, redirected
+from .plan import FAR, Demand, Plan, patience, plan, redirected
 from .ranges import Ranges
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Blob:
         self.flight: Flight | None = None
         self._ranges = Ranges()
         self._jumps = 0
-        self._most_jumps = 1 if sparse else JUMPS
+        self._most_jumps = 1 if sparse else patience(size)
         self._hasher: hashlib._Hash | None = None  # made by the first write
         self._hashed = 0
         self._lock = threading.Lock()
@@ -192,7 +192,7 @@ class Blob:
         if not self.ranged or not self._waiters:
             return False
         with self._lock:
-            return redirected(position, self._ranges, self._demands(), self._jumps)
+            return redirected(position, self._ranges, self._demands(), self._jumps, patience(self.size))
 
     def _demands(self) -> Sequence[Demand]:
         return [waiter.demand for waiter in self._waiters]

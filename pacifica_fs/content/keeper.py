@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..clock import Clock
-from ..errors import Corrupt, PacificaFSError
+from ..errors import Corrupt, PacificaFSError, Stale
 from . import keys
 from .blob import Blob
 from .evict import Candidate
@@ -144,6 +144,10 @@ class Keeper:
             return error if condemned else None
         self._poison(blob, error)
         return error
+
+    def stale(self, blob: Blob, error: Stale) -> None:
+        """The file is another one by now: nothing of this content is read or fetched on."""
+        self._poison(blob, error)
 
     def _publish(self, blob: Blob, name: str) -> None:
         if blob.file is None or blob.taken == 0:

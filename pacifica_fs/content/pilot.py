@@ -41,6 +41,9 @@ class Judge(Protocol):
     def mismatched(self, blob: Blob) -> PacificaFSError | None:
         """It is wrong. None: nobody saw any of it, the blob is empty again, try once more; else the flight is over."""
 
+    def stale(self, blob: Blob, error: Stale) -> None:
+        """It changed on the server since it was listed: what came so far is of another content than what would come."""
+
     def strikes(self, blob: Blob) -> int:
         """How often this content was found wrong lately."""
 
@@ -94,6 +97,7 @@ class FetchPilot:
                 error = raised
             except PacificaFSError as raised:
                 if isinstance(raised, Stale):
+                    self._judge.stale(blob, raised)
                     self._stale(flight.ref)
                 fetcher.give_up(flight, raised)
                 return

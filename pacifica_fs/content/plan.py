@@ -9,8 +9,11 @@ import msgspec
 from .ranges import Ranges
 
 FAR = 8 * 2**20  # a wait of less than this is cheaper than another request
-JUMPS = 8  # so many scattered reads, and the whole file is worth fetching
-WINDOW = 8 * 2**20  # what a range request fetches beyond what is waited for; doubles each time
+JUMPS = 8  # so many scattered reads, and the whole of a small file is worth fetching
+MOST = 512  # the same for a large one
+PART = 2**21  # bytes of a file for which it takes one more
+WINDOW = 128 * 2**10  # the least of a range request somewhere inside a file; more where a program reads on there
+WIDEST = 64 * 2**20
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -29,6 +32,11 @@ class Plan(msgspec.Struct, frozen=True):
     jump: bool = False
 
 
+def patience(size: int) -> int:
+    """After how many scattered reads of a file of `size` bytes the rest of it is fetched as well."""
+    return min(MOST, max(JUMPS, size // PART))
+
+
 def plan(ranges: Ranges, size: int, demands: Sequence[Demand], jumps: int, can_range: bool) -> Plan | None:
     """The next request for a file of `size` bytes of which `ranges` are there; None if nothing needs to be fetched now.
 
@@ -39,24 +47,25 @@ def plan(ranges: Ranges, size: int, demands: Sequence[Demand], jumps: int, can_r
         return None
     if not can_range:
         return Plan(0, None)
-    if jumps < JUMPS and not any(demand.whole for demand in demands):
+    if jumps < patience(size) and not any(demand.whole for demand in demands):
         missing = [gap for demand in demands for gap in ranges.gaps(demand.start, demand.end)]
         if missing:
             start = min(missing)[0]
             jump = start > first[0] + FAR
             if jump or jumps:
                 stop = next(ranges.gaps(start, size))[1]
-                window = max(end for _, end in missing) + (WINDOW << min(jumps, 8))
-                return Plan(start, None if min(stop, window) >= size else min(stop, window), True)
+                read = ranges.before(start)
+                window = max(min(missing)[1], start + min(max(WINDOW, 2 * read), WIDEST))
+                return Plan(start, None if min(stop, window) >= size else min(stop, window), jump and not read)
         elif jumps:
             return None
     start, stop = first
     return Plan(start, None if stop >= size else stop)
 
 
-def redirected(position: int, ranges: Ranges, demands: Sequence[Demand], jumps: int) -> bool:
+def redirected(position: int, ranges: Ranges, demands: Sequence[Demand], jumps: int, most: int = JUMPS) -> bool:
     """True where a stream that is at `position` should be left: somebody waits for bytes far from it."""
-    if jumps >= JUMPS or any(demand.whole for demand in demands):
+    if jumps >= most or any(demand.whole for demand in demands):
         return False
     gaps = [next(ranges.gaps(one.start, one.end), None) for one in demands]
     starts = [gap[0] for gap in gaps if gap is not None]

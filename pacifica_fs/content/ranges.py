@@ -36,6 +36,11 @@ class Ranges:
         at = bisect_right(self._starts, start) - 1
         return max(start, self._ends[at]) if at >= 0 else start
 
+    def before(self, start: int) -> int:
+        """How many bytes are in that lead up to `start` without a gap."""
+        at = bisect_left(self._starts, start) - 1
+        return start - self._starts[at] if at >= 0 and self._ends[at] >= start else 0
+
     def gaps(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts of `[start, end)` that are not in, in order."""
         at = bisect_right(self._ends, start)

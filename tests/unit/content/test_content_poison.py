@@ -4,8 +4,9 @@ import os
 
 import pytest
 
+from pacifica_fs.archive import Data
 from pacifica_fs.content.content import Caching
-from pacifica_fs.errors import Corrupt
+from pacifica_fs.errors import Corrupt, Stale
 from pacifica_fs.model import Digest
 from tests.unit.content.content_fakes import MIB, Background, Stream, pattern, read_all, settle, until
 
@@ -282,3 +283,30 @@ def test_a_runaway_stream_is_cut(make, archive):
     archive.script = [endless]
     assert read_all(content, ref) == b"abc"
     assert content.state(ref) == "cached"
+
+
+def test_what_changed_on_the_server_is_an_error_for_its_readers_and_listed_anew(make, archive):
+    """`Stale` is final: what came before is never mixed with what comes later, and the listing is asked for anew."""
+    told = []
+    content = make(stale=told.append)
+    data = pattern(4 * MIB)
+    ref = archive.add(data)
+    archive.script = [lambda ref, start, attempt: changed(data)]
+    reader = content.open(ref, "/a")
+    assert reader.read(1000, 0) == data[:1000]
+    with pytest.raises(Stale):
+        reader.read(1000, 2 * MIB)
+    with pytest.raises(Stale):
+        reader.read(1000, 0)
+    until(lambda: told == [ref])
+    other = content.open(ref, "/a")
+    assert other.caching is Caching.DIRECT
+    assert other.read(4 * MIB, 0) == data
+    assert len(archive.opens) == 2 and archive.opens[1][1] == 0
+    reader.close()
+    other.close()
+
+
+def changed(data):
+    yield Data(0, 0, data[:MIB])
+    raise Stale("it is another version")

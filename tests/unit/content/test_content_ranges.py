@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pacifica_fs.archive import Capabilities
 from pacifica_fs.content.content import Caching
-from pacifica_fs.content.plan import FAR, JUMPS, Demand, Plan, plan, redirected
+from pacifica_fs.content.plan import FAR, JUMPS, WINDOW, Demand, Plan, patience, plan, redirected
 from pacifica_fs.content.ranges import Ranges
 from pacifica_fs.errors import Corrupt
 from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
@@ -55,13 +55,20 @@ BIG = 100 * FAR
         (having((0, 5)), [Demand(50 * FAR, 50 * FAR + 1, False)], 0, False, Plan(0, None)),
         (having((0, 5)), [Demand(10, 20, False)], 0, True, Plan(5, None)),
         (having((0, 5), (50, BIG)), [], 0, True, Plan(5, 50)),
-        (having(), [Demand(50 * FAR, 50 * FAR + 1, False)], 0, True, Plan(50 * FAR, 50 * FAR + 1 + FAR, True)),
+        (having(), [Demand(50 * FAR, 50 * FAR + 1, False)], 0, True, Plan(50 * FAR, 50 * FAR + WINDOW, True)),
         (having(), [Demand(BIG - 9, BIG, False)], 0, True, Plan(BIG - 9, None, True)),
         (having(), [Demand(BIG - 9, BIG, True)], 0, True, Plan(0, None)),
         (having((0, 10)), [], 3, True, None),
-        (having((0, 10)), [Demand(20, 30, False)], 3, True, Plan(20, 30 + 8 * FAR, True)),
-        (having((0, 10)), [], JUMPS, True, Plan(10, None)),
-        (having((0, 10)), [Demand(50 * FAR, 50 * FAR + 1, False)], JUMPS, True, Plan(10, None)),
+        (having((0, 10)), [Demand(20, 30, False)], 3, True, Plan(20, 20 + WINDOW)),
+        (
+            having((0, 10), (50 * FAR, 51 * FAR)),
+            [Demand(51 * FAR, 51 * FAR + 9, False)],
+            3,
+            True,
+            Plan(51 * FAR, 53 * FAR),
+        ),
+        (having((0, 10)), [], patience(BIG), True, Plan(10, None)),
+        (having((0, 10)), [Demand(50 * FAR, 50 * FAR + 1, False)], patience(BIG), True, Plan(10, None)),
     ],
 )
 def test_plans(ranges, demands, jumps, can_range, expected):
@@ -133,20 +140,6 @@ def test_a_read_far_inside_does_not_fetch_the_whole(make, ranged, data):
     assert reader.read(1000, 40 * MIB + 5000) == data[40 * MIB + 5000 :][:1000]
     assert len(ranged.opens) == 1
     reader.close()
-
-
-def test_scattered_reads_that_go_on_fetch_the_whole(make, ranged, data):
-    content = make(archives={"emsl": ranged})
-    ref = ranged.add(data)
-    reader = content.open(ref, "/a")
-    for n in range(12):
-        at = (n * 37 % 60) * MIB + 17
-        assert reader.read(100, at) == data[at : at + 100]
-    settle(content)
-    assert content.state(ref) == "cached"
-    assert reader.fd >= 0
-    reader.close()
-    assert read_all(content, ref) == data
 
 
 def test_a_larger_file_than_the_limit_is_never_filled_by_scattered_reads(make, ranged, data):
@@ -250,3 +243,31 @@ def test_a_broken_range_continues_where_it_broke(make, ranged, data):
     ranged.script = [Stream().data(data, 0, 10 * MIB).put(Unreachable("broken"))]
     assert read_all(content, ref) == data
     assert [start for _, start, _ in ranged.opens] == [0, 10 * MIB]
+
+
+def test_scattered_reads_of_a_large_file_fetch_little_and_the_whole_only_once_they_go_on(make, ranged, data):
+    """scattered reads fetch windows without the whole file, and switch to filling it when they go on"""
+    content = make(archives={"emsl": ranged})
+    ranged.chunk = 128 * 1024
+    ref = ranged.add(data)
+    reader = content.open(ref, "/a")
+    places = [(n * 37 + 11) % 61 * MIB + 700_000 for n in range(30)]
+    for place in places:
+        assert reader.read(4096, place) == data[place : place + 4096]
+        settle(content)
+    assert content.usage()["partial"] <= 30 * 128 * 1024
+    for place in ((n * 41 + 7) % 61 * MIB + 3000 for n in range(30)):
+        assert reader.read(4096, place) == data[place : place + 4096]
+    until(lambda: content.state(ref) == "cached")
+    reader.close()
+
+
+def test_a_program_that_reads_on_somewhere_inside_needs_few_requests(make, ranged, data):
+    content = make(archives={"emsl": ranged})
+    ranged.chunk = 128 * 1024
+    ref = ranged.add(data)
+    reader = content.open(ref, "/a")
+    for place in range(30 * MIB, 50 * MIB, 128 * 1024):
+        assert reader.read(128 * 1024, place) == data[place : place + 128 * 1024]
+    reader.close()
+    assert len(ranged.opens) <= 12
