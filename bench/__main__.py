@@ -16,6 +16,7 @@ from . import djarchive as djarchive_bench
 from . import drop as drop_bench
 from . import main as main_bench
 from . import mytardis as mytardis_bench
+from . import pacifica as pacifica_bench
 from .bench import Bench
 from .result import Result, show, write
 
@@ -24,6 +25,7 @@ SUITES = {
     "drop": drop_bench.MEASUREMENTS,
     "main": main_bench.MEASUREMENTS,
     "mytardis": mytardis_bench.MEASUREMENTS,
+    "pacifica": pacifica_bench.MEASUREMENTS,
 }
 RESULTS = Path(__file__).parents[1] / ".cache" / "bench"
 

@@ -49,7 +49,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     how many `open` streams at once are good for the server. `gathers`: `open` of a batch of small files
     asks for several of them at once, so it is cheaper than a stream for each, even where it is `instant`. `local`:
     `container` is answered from this machine in far less than a millisecond, so it is asked for whole listings, and not
-    noted down for an outage.
+    noted down for an outage. `growing`: a container may get more files after it was listed.
     """
 
     ranges: bool = False
@@ -58,6 +58,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     parallel: int = 4
     local: bool = False
     gathers: bool = False
+    growing: bool = False
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -274,6 +275,26 @@ class Choosy(Protocol):
 
     def place(self, container: str) -> str:
         """Where the mount shows a container, below the archive's folder."""
+
+
+@runtime_checkable
+class Adds(Protocol):
+    """What an inbox may have besides: its bundles become part of a container that has other files, too. Optional."""
+
+    def added(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
+        """What the archive has of this bundle, by the paths that the files have in it. NotFound as `Archive.files`."""
+
+
+class Sidecars(msgspec.Struct, frozen=True):
+    """What an inbox takes in sidecars, where it has this as `sidecars`; else the fields that the drop knows.
+
+    `fields` are the names; those of `structured` may be lists or objects, and are given as JSON text. `each`: a file
+    may have a sidecar of its own, `FILE.metadata.json`, which is no data then.
+    """
+
+    fields: frozenset[str]
+    structured: frozenset[str] = frozenset()
+    each: bool = False
 
 
 class Effects(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from . import findings, options
 from .codes import Exit, Failed
 from .findings import Finding
 from .options import Parsed
-from .outside import MountPoint
+from .outside import MountPoint, Tree
 
 if TYPE_CHECKING:
     from ..model import Health, Problem
@@ -125,6 +125,12 @@ class Rooms:
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)
         )
 
+    @contextlib.contextmanager
+    def tree(self, config: Config, places: Places, uploads: bool = False) -> Iterator[Tree]:
+        """The tree without a mount."""
+        with _quiet(), self._app(config, places).without_mount(uploads) as tree:
+            yield tree
+
     def probe(self, config: Config, places: Places) -> Sequence[Finding]:
         """Ask every archive."""
         found: list[Finding] = []
@@ -135,6 +141,7 @@ class Rooms:
 
     def dry_run(self, config: Config, places: Places, sidecar: Path, archive: str) -> Sequence[Finding]:
         """What the drop would say to this sidecar before any data is there."""
+        from ..archive import Sidecars
         from ..drop.sidecar import FIELDS, LIMIT, read, with_defaults
         from ..model import Bundle, Metadata
 
@@ -145,7 +152,8 @@ class Rooms:
             if target is None:
                 known = ", ".join(each.name for each in config.archives)
                 raise ConfigError(f"--archive {archive}: no such archive takes uploads; configured are: {known}")
-            reading = read(content, sidecar.name, getattr(target.inbox, "fields", FIELDS))
+            words: Sidecars = getattr(target.inbox, "sidecars", Sidecars(FIELDS))
+            reading = read(content, sidecar.name, words.fields, words.structured)
             if reading.data:
                 what = "neither the native nor the short form of a sidecar: in the drop it would be an ordinary file"
                 return [findings.wrong(str(sidecar), what, 'Write for example {"project": "1234a"}.')]

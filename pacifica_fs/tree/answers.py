@@ -130,9 +130,10 @@ class Answers:
             name=f"{name}\0group",
             type=Group,
         )
-        # A container's files do not change, so they are believed for longer than listings.
+        # A container's files do not change, so they are believed for longer than listings; unless others may come.
+        lasting = ttl if archive.capabilities.growing else 10 * ttl
         self._folders: Fresh[Sequence[FileRef], Folders] = Fresh(
-            10 * ttl,
+            lasting,
             clock,
             lambda key, files: self.folders_of(key[0], files),
             capacity=FILES_KEPT,
@@ -145,7 +146,7 @@ class Answers:
         )
         # Nothing in it: the container is not listed folder by folder.
         self._levels: Fresh[tuple[Inside, ...], tuple[Level, ...]] = Fresh(
-            10 * ttl,
+            lasting,
             clock,
             lambda key, insides: tuple(level_of(inside, key[1:]) for inside in insides),
             capacity=FILES_KEPT,
@@ -206,7 +207,16 @@ class Answers:
         """
         finder = self.finder
         if finder is not None and (where or unlisted):
-            return self.seen(self._found.get((*_flat(where), name), lambda: finder.find_container(dict(where), name)))
+            listed = None if where else self._listed.get(name)
+            if listed is not None:
+                return self.seen(listed)
+            key = (*_flat(where), name)
+            try:
+                return self.seen(self._found.get(key, lambda: finder.find_container(dict(where), name)))
+            except Unreachable as outage:
+                if where:
+                    raise
+                return self._seen_before(name, outage)
         found = self._by_id(name)
         if safe_name(found.id) != name:
             raise NotFound(name)
@@ -219,13 +229,15 @@ class Answers:
         try:
             return self.container(id)
         except Unreachable as outage:
-            self._seen_files(id, outage)
-            return Container(self.archive.name, id)
+            return self._seen_before(id, outage)
 
     def seen(self, container: Container) -> Container:
         """The fullest that is known about a listed container without asking: `info` may be empty."""
         known = self._containers.known((container.id,))
-        return known if known is not None and known.info else container
+        if known is not None and known.info:
+            return known
+        # Not every listing says when a container was made.
+        return container if container.mtime_ns else self._listed.get(container.id, container)
 
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
@@ -253,17 +265,21 @@ class Answers:
 
         return self._levels.get((container, *path), load)
 
-    def _seen_files(self, id: str, outage: Unreachable) -> None:
-        """Offline, a container whose files were seen before exists; raises `outage` for any other."""
+    def _seen_before(self, id: str, outage: Unreachable) -> Container:
+        """Offline, a container that was seen before exists, or whose files were; raises `outage` for any other."""
+        known = self._containers.known((id,))
+        if known is not None:
+            return known
 
         def load() -> Sequence[FileRef]:
             raise outage
 
         self._folders.get((id,), load)
+        return Container(self.archive.name, id)
 
     def _noted(self, shown: Shown[Container]) -> Shown[Container]:
         """A listed id needs no request of its own."""
-        found = {container.id: container for container in shown.listing.entries}
+        found = {each.id: each for each in shown.listing.entries if each.mtime_ns or each.id not in self._listed}
         # An assignment of a whole value, so that readers need no lock.
         self._listed = {**self._listed, **found} if len(self._listed) < CONTAINERS_KEPT else found
         return shown
