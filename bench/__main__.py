@@ -15,6 +15,7 @@ from rich.console import Console
 from . import drop as drop_bench
 from . import main as main_bench
 from . import mytardis as mytardis_bench
+from . import pacifica as pacifica_bench
 from .bench import Bench
 from .result import Result, show, write
 
@@ -22,6 +23,7 @@ SUITES = {
     "drop": drop_bench.MEASUREMENTS,
     "main": main_bench.MEASUREMENTS,
     "mytardis": mytardis_bench.MEASUREMENTS,
+    "pacifica": pacifica_bench.MEASUREMENTS,
 }
 RESULTS = Path(__file__).parents[1] / ".cache" / "bench"
 
