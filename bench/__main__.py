@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from . import djarchive as djarchive_bench
 from . import drop as drop_bench
 from . import main as main_bench
 from . import mytardis as mytardis_bench
@@ -20,6 +21,7 @@ from .bench import Bench
 from .result import Result, show, write
 
 SUITES = {
+    "djarchive": djarchive_bench.MEASUREMENTS,
     "drop": drop_bench.MEASUREMENTS,
     "main": main_bench.MEASUREMENTS,
     "mytardis": mytardis_bench.MEASUREMENTS,

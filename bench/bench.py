@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.mount.harness import Mount
 from tests.servers.guard import Guard
@@ -20,6 +20,7 @@ from tests.servers.pacifica import Site
 from tests.servers.pacifica.client import Client
 
 MIB = 1 << 20
+T = TypeVar("T")
 
 
 class Bench:
@@ -32,6 +33,7 @@ class Bench:
         self._stack = ExitStack()
         self._parent = folder
         self._mounts = 0
+        self.shared: dict[str, Any] = {}  # what several measurements use, by who made it
 
     def __enter__(self) -> Bench:
         self.guard = self._stack.enter_context(Guard())
@@ -41,6 +43,10 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()  # the guard, which ends last, removes the folder
+
+    def enter(self, made: AbstractContextManager[T]) -> T:
+        """Something that ends with the run."""
+        return self._stack.enter_context(made)
 
     @property
     def big(self) -> int:

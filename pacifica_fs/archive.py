@@ -273,6 +273,26 @@ class Choosy(Protocol):
         """Where the mount shows a container, below the archive's folder."""
 
 
+@runtime_checkable
+class Adds(Protocol):
+    """What an inbox may have besides: its bundles become part of a container that has other files, too. Optional."""
+
+    def added(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
+        """What the archive has of this bundle, by the paths that the files have in it. NotFound as `Archive.files`."""
+
+
+class Sidecars(msgspec.Struct, frozen=True):
+    """What an inbox takes in sidecars, where it has this as `sidecars`; else the fields that the drop knows.
+
+    `fields` are the names; those of `structured` may be lists or objects, and are given as JSON text. `each`: a file
+    may have a sidecar of its own, `FILE.metadata.json`, which is no data then.
+    """
+
+    fields: frozenset[str]
+    structured: frozenset[str] = frozenset()
+    each: bool = False
+
+
 class Effects(msgspec.Struct, frozen=True):
     """What a kind may use of the outside world; tests pass their own."""
 

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 import platformdirs
@@ -100,6 +100,19 @@ class MountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_other: bool = False
 
 
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`: what messages look like."""
+
+    format: Literal["text", "json"] = "text"
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[metrics]`: where Prometheus finds them besides `status/metrics`: an address, a file for node_exporter."""
+
+    listen: str = ""
+    textfile: str = ""
+
+
 class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`auth = { type = "basic", username = "me" }` of an archive; secrets are better found elsewhere."""
 
@@ -171,6 +184,8 @@ class Config(msgspec.Struct, frozen=True):
     cache: CacheSettings = CacheSettings()
     drop: DropSettings = DropSettings()
     mount: MountSettings = MountSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     archives: tuple[ArchiveSettings, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -187,6 +202,8 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheSettings = CacheSettings()
     drop: DropSettings = DropSettings()
     mount: MountSettings = MountSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     archives: dict[str, dict[str, Any]] = {}
 
 
@@ -212,7 +229,7 @@ def parse(tables: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Config:
     archives = tuple(_archive(name, table, source) for name, table in raw.archives.items())
     if not archives:
         archives = (ArchiveSettings("here", "local", options={"path": ""}, source=source),)
-    return Config(raw.cache, raw.drop, raw.mount, archives, sources)
+    return Config(raw.cache, raw.drop, raw.mount, raw.log, raw.metrics, archives, sources)
 
 
 def secrets(config: Config) -> list[str]:
@@ -332,4 +349,5 @@ def _fields(type: Any, keys: list[str]) -> list[str]:
     for key in keys:
         fields = {f.name: f.type for f in msgspec.structs.fields(type)} if hasattr(type, "__struct_fields__") else {}
         type = fields.get(key)
+        type = next((each for each in get_args(type) if hasattr(each, "__struct_fields__")), type)
     return list(getattr(type, "__struct_fields__", ()))

@@ -185,7 +185,8 @@ class BundleFile(msgspec.Struct, frozen=True):
 class Bundle(msgspec.Struct, frozen=True):
     """One upload: what an inbox checks and sends. `id` is ours and rides along as a key/value.
 
-    `left_out` are paths that are not in `files` because the inbox leaves them out (see `archive.Choosy`).
+    `left_out` are paths that are not in `files` because the inbox leaves them out (see `archive.Choosy`). `each` is
+    what files' own sidecars (`FILE.metadata.json`) say, by the path of the file (see `archive.Sidecars`).
     """
 
     id: str
@@ -195,6 +196,7 @@ class Bundle(msgspec.Struct, frozen=True):
     metadata: Metadata
     created_ns: int = 0
     left_out: tuple[str, ...] = ()
+    each: Mapping[str, Metadata] = {}
 
     @property
     def size(self) -> int:
@@ -221,6 +223,7 @@ class Progress(msgspec.Struct, frozen=True):
     """How far an ingest job is. `outcome` is `""` while it runs, then `done` or `failed`.
 
     `task` and `percent` are the server's own words; `container` is set once `done`; `message` says why it `failed`.
+    `details` is for the status, on top of the ticket's, never for logic.
     """
 
     outcome: str = ""
@@ -228,6 +231,7 @@ class Progress(msgspec.Struct, frozen=True):
     percent: float = 0.0
     message: str = ""
     container: str = ""
+    details: Mapping[str, Any] = {}
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ Options for -o, separated by commas:
   allow_other    let other users in, as far as the modes of [mount] access go
                  (needs user_allow_other in /etc/fuse.conf unless you are root)
   uid=, gid=     whose the files are shown to be, by name or number (default: who mounts)
+  metrics_listen=ADDRESS   as --metrics-listen
   fsname=NAME    what df and mount show (default: the configuration file)
   nosuid, nodev, noexec, noatime, …   passed on
   defaults, noauto, user, _netdev, nofail, x-…   accepted, for fstab
@@ -54,21 +55,31 @@ Examples:
 @click.option("-c", "--config", "file", type=Path, metavar="FILE", help="The configuration.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground; the log goes to standard error.")
 @click.option("-o", "texts", multiple=True, metavar="OPTIONS", help="Mount options, see above.")
+@click.option(
+    "--metrics-listen", "listen", metavar="[HOST:]PORT", help="Answer Prometheus at http://HOST:PORT/metrics."
+)
 @click.option("-v", "--verbose", count=True, help="Log more; twice: every request.")
 @click.argument("where", nargs=-1, required=True, metavar="[SOURCE] DIR")
 @click.pass_obj
 def command(
-    outside: Outside, file: Path | None, foreground: bool, texts: tuple[str, ...], verbose: int, where: tuple[str, ...]
+    outside: Outside,
+    file: Path | None,
+    foreground: bool,
+    texts: tuple[str, ...],
+    listen: str | None,
+    verbose: int,
+    where: tuple[str, ...],
 ) -> Exit:
     """Mount."""
     if len(where) > 2:
         raise click.UsageError(f"one SOURCE and one DIR, not {' '.join(where)}")
     dir, source = Path(where[-1]), where[0] if len(where) == 2 else ""
+    given = [*texts, *([f"metrics_listen={listen}"] if listen else [])]
     if not foreground:
-        return mount(outside, file, dir, options.parse(texts), False, verbose, source)
+        return mount(outside, file, dir, options.parse(given), False, verbose, source)
     # Somebody may be waiting for this daemon, and must hear why it ends, whatever it is.
     try:
-        return mount(outside, file, dir, options.parse(texts), True, verbose, source)
+        return mount(outside, file, dir, options.parse(given), True, verbose, source)
     except PacificaFSError as error:
         outside.failed(str(error), Exit.USAGE if isinstance(error, ConfigError) else Exit.FAILED)
         raise

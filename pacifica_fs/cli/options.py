@@ -34,7 +34,7 @@ REFUSED = {
     "kernel_cache": "pacifica-fs decides for each file what the kernel keeps; leave it out",
     "direct_io": "pacifica-fs decides for each file what the kernel keeps; leave it out",
 }
-KNOWN = ("config=FILE", "allow_other", "uid=USER", "gid=GROUP", "fsname=NAME")
+KNOWN = ("config=FILE", "allow_other", "uid=USER", "gid=GROUP", "fsname=NAME", "metrics_listen=ADDRESS")
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -46,6 +46,7 @@ class Parsed(msgspec.Struct, frozen=True):
     uid: int | None = None
     gid: int | None = None
     extra: tuple[str, ...] = ()
+    metrics_listen: str = ""
 
 
 def parse(texts: Iterable[str], sloppy: bool = False) -> Parsed:
@@ -74,13 +75,13 @@ def _take(found: Parsed, option: str, sloppy: bool) -> Parsed:
         return found if option in found.extra else replace(found, extra=(*found.extra, option))
     if option == "allow_other":
         return replace(found, allow_other=True)
-    if key in ("config", "fsname", "uid", "gid"):
+    if key in ("config", "fsname", "uid", "gid", "metrics_listen"):
         if not value:
             raise ConfigError(f"-o {option}: a value is missing; write {key}=…")
         if key == "config":
             return replace(found, config=Path(value).expanduser())
-        if key == "fsname":
-            return replace(found, fsname=value)
+        if key in ("fsname", "metrics_listen"):
+            return replace(found, **{key: value})
         return replace(found, uid=_user(value)) if key == "uid" else replace(found, gid=_group(value))
     if sloppy:
         return found
@@ -156,5 +157,6 @@ def text(parsed: Parsed) -> str:
     for key in ("uid", "gid"):
         value = getattr(parsed, key)
         words += [f"{key}={value}"] if value is not None else []
+    words += [f"metrics_listen={parsed.metrics_listen}"] if parsed.metrics_listen else []
     words += [f"fsname={parsed.fsname}"] if parsed.fsname else []
     return ",".join(words)

@@ -106,7 +106,7 @@ class Rooms:
         from ..service.app import App
         from ..service.log import configure
 
-        tail = configure(True, verbosity)
+        tail = configure(True, verbosity, config.log.format, self.environ)
         access = options.access(config)
         group = os.getgid() if access.gid is None else access.gid
         mount = MountOptions(
@@ -118,6 +118,9 @@ class Rooms:
             file_mode=access.file_mode,
             dir_mode=access.dir_mode,
         )
+        if parsed.metrics_listen:
+            listen = msgspec.structs.replace(config.metrics, listen=parsed.metrics_listen)
+            config = msgspec.structs.replace(config, metrics=listen)
         App.build(config, places, self.clock, self.environ, tail=tail, owner=str(mountpoint)).serve(
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)
         )
@@ -132,6 +135,7 @@ class Rooms:
 
     def dry_run(self, config: Config, places: Places, sidecar: Path, archive: str) -> Sequence[Finding]:
         """What the drop would say to this sidecar before any data is there."""
+        from ..archive import Sidecars
         from ..drop.sidecar import FIELDS, LIMIT, read, with_defaults
         from ..model import Bundle, Metadata
 
@@ -142,7 +146,8 @@ class Rooms:
             if target is None:
                 known = ", ".join(each.name for each in config.archives)
                 raise ConfigError(f"--archive {archive}: no such archive takes uploads; configured are: {known}")
-            reading = read(content, sidecar.name, getattr(target.inbox, "fields", FIELDS))
+            words: Sidecars = getattr(target.inbox, "sidecars", Sidecars(FIELDS))
+            reading = read(content, sidecar.name, words.fields, words.structured)
             if reading.data:
                 what = "neither the native nor the short form of a sidecar: in the drop it would be an ordinary file"
                 return [findings.wrong(str(sidecar), what, 'Write for example {"project": "1234a"}.')]

@@ -66,8 +66,11 @@ class Content:
         *,
         kernel_timeout: float | None = None,
         max_waiting: int = 256,
+        stale: Callable[[FileRef], None] = lambda ref: None,
     ) -> None:
         """`root` is the store's folder, `limit` in bytes; `kernel_timeout` the kernel's request time-out in seconds.
+
+        `stale` is called, by any thread, with a file that is not what it was when its container was listed.
 
         Raises ConfigError if `root` cannot be used. An archive without a policy has the default one.
         """
@@ -79,7 +82,7 @@ class Content:
         self._registry = Registry(clock)
         self._keeper = Keeper(root, limit, clock, self._registry)
         self._store = self._keeper.store
-        pilot = FetchPilot(archives, clock, self._store, self._keeper)
+        pilot = FetchPilot(archives, clock, self._store, self._keeper, stale)
         self._fetcher = Fetcher(archives, clock, pilot, lambda flight: self._keeper.tidy(flight.blob))
         self._convoy = Convoy(archives, clock, self._keeper, pilot.put)
         self._scout = Scout(archives, clock, self, limit)

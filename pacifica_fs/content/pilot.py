@@ -9,7 +9,8 @@ from typing import Protocol
 
 from ..archive import Archive, Waiting
 from ..clock import Clock
-from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Unobtainable, Unreachable
+from ..errors import BadAnswer, Corrupt, NoSpace, PacificaFSError, Stale, Unobtainable, Unreachable
+from ..model import FileRef
 from . import files
 from .blob import Blob
 from .fetch import Fetcher
@@ -50,7 +51,16 @@ class Judge(Protocol):
 class FetchPilot:
     """Flies flights; one object for all of them, without state of its own."""
 
-    def __init__(self, archives: Mapping[str, Archive], clock: Clock, store: Store, judge: Judge) -> None:
+    def __init__(
+        self,
+        archives: Mapping[str, Archive],
+        clock: Clock,
+        store: Store,
+        judge: Judge,
+        stale: Callable[[FileRef], None] = lambda ref: None,
+    ) -> None:
+        """`stale` hears of files that are not what they were when their container was listed."""
+        self._stale = stale
         self._archives = archives
         self._clock = clock
         self._store = store
@@ -83,6 +93,8 @@ class FetchPilot:
             except (Unreachable, BadAnswer, Corrupt) as raised:
                 error = raised
             except PacificaFSError as raised:
+                if isinstance(raised, Stale):
+                    self._stale(flight.ref)
                 fetcher.give_up(flight, raised)
                 return
             except OSError as raised:

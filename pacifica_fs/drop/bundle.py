@@ -19,7 +19,7 @@ import msgspec
 from ..clock import Clock
 from ..errors import NotPermitted, Stale
 from ..model import Digest
-from .complete import COMMIT
+from .complete import COMMIT, OWN
 from .disk import Disk
 from .journal import NAME, Entry, Journal, encode, stamp
 from .sidecar import Reading
@@ -143,7 +143,8 @@ class SpoolBundle:
             self.stirred(self)
             return
         else:
-            self.data_at = now
+            # A file's own sidecar may end the wait for one.
+            self.data_at, self.urgent = now, self.urgent or path.endswith(OWN)
         self.changed = now
         self.stirred(self)
 

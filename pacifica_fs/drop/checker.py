@@ -12,7 +12,7 @@ from .clerk import WHILE_OPEN, hold_unclosed
 from .journal import Entry, Journal, LeftOut, seconds
 from .lane import Lane
 from .links import resolve_links
-from .seal import Interrupted, chosen, entries, known_already, look, not_kept, sidecar
+from .seal import Interrupted, chosen, entries, known_already, look, not_kept, own_sidecars, sidecar
 from .sidecar import Reading
 from .states import Event, State
 from .worker import Pauses
@@ -78,10 +78,11 @@ class Checker:
 
         broken = resolve_links(bundle, lane.room, go_on)
         found = look(bundle)
-        taken, reading = sidecar(bundle, lane.fields)
+        taken, reading = sidecar(bundle, lane.words)
+        own = own_sidecars(bundle, lane.words)
         bundle.reading, bundle.unread = (taken, reading), False
         try:
-            files = entries(bundle, found, taken, lane.inbox.hash, go_on)
+            files = entries(bundle, found, taken, lane.inbox.hash, go_on, own)
         except Interrupted:
             # Its writers opened it again, or we stop; a file that changed by itself is looked at once more.
             bundle.retry_at = lane.clock.monotonic() + WHILE_OPEN

@@ -14,7 +14,7 @@ from .bundle import SpoolBundle
 from .complete import COMMIT, Facts, Rules, decide
 from .lane import Lane
 from .manifest import Manifests
-from .seal import look, sidecar
+from .seal import look, own_sidecars, sidecar
 from .sidecar import Reading
 from .states import Event, State
 
@@ -100,17 +100,23 @@ class Clerk:
             committed=committed,
             follows=bool(bundle.journal.follows),
             gap=bundle.gap,
-            sidecar=bundle.sidecar_at if bundle.reading and bundle.reading[0] else None,
+            sidecar=self._sidecar_at(bundle),
             last_data=bundle.data_at,
             listed=listed is not None or by_manifest is not None,
             missing=[*missing, *(by_manifest or ())],
             opened=opened,
         )
 
+    def _sidecar_at(self, bundle: SpoolBundle) -> float | None:
+        """When the last sidecar came; one of a single file comes with the data that it is about."""
+        if bundle.reading and bundle.reading[0]:
+            return bundle.sidecar_at
+        return bundle.data_at if own_sidecars(bundle, self._lane.words) else None
+
     def _judge(self, bundle: SpoolBundle) -> None:
         """The verdict on a sidecar while its data may still be copied."""
         bundle.unread = False
-        taken, reading = sidecar(bundle, self._lane.fields)
+        taken, reading = sidecar(bundle, self._lane.words)
         bundle.reading = taken, reading
         journal = bundle.journal
         if not taken and not journal.sidecar and not journal.problems:

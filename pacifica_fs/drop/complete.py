@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import msgspec
 
 COMMIT = ".commit"
+OWN = ".metadata.json"
+"""How the sidecar of a single file is called, after the name of the file."""
 GAPS = 4
 """How many times the longest gap between two writes must pass in quiet."""
 

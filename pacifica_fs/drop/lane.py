@@ -9,21 +9,20 @@ is still the same.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
-from ..archive import Archive, Choosy, Inbox
+from ..archive import Adds, Archive, Choosy, Inbox, Sidecars
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
 from ..model import Bundle, FileRef, Metadata, Problem
 from . import people
 from .bundle import SpoolBundle
-from .journal import Journal
 from .layout import DEFAULT, Layout
 from .limits import Refusals
 from .room import Room
-from .seal import as_bundle
+from .seal import as_bundle, own_sidecars
 from .sidecar import FIELDS, Reading, with_defaults
 from .spool import Spool
 from .states import State
@@ -48,7 +47,7 @@ class Lane:
         self.layout = layout_of(settings, inbox)
         self.choosy = inbox if isinstance(inbox, Choosy) else None
         self.stopping = threading.Event()
-        self.fields: Iterable[str] = getattr(inbox, "fields", FIELDS)
+        self.words: Sidecars = getattr(inbox, "sidecars", Sidecars(FIELDS))
 
     def bundles(self, *states: State) -> list[SpoolBundle]:
         """Those of this archive that are in one of `states`, oldest first."""
@@ -69,19 +68,23 @@ class Lane:
         return msgspec.structs.replace(found, fields={**found.fields, "submitter": who}) if who else found
 
     def problems(self, bundle: SpoolBundle, reading: Reading) -> tuple[Problem, ...]:
-        """What is wrong with the sidecar by itself, or with where it lies."""
-        return (
+        """What is wrong with the sidecars by themselves, or with where they lie."""
+        wrong = (
             reading.problems
             or people.problems(bundle.journal.uid, self.settings)
             or self.layout.contradictions(bundle.journal.name, reading.metadata)
         )
+        return (*wrong, *(problem for one in own_sidecars(bundle, self.words).values() for problem in one.problems))
 
-    def listed(self, journal: Journal) -> list[FileRef]:
-        """What the archive lists of a bundle's container, without a manifest that it made itself. NotFound."""
+    def listed(self, bundle: SpoolBundle) -> Sequence[FileRef]:
+        """What the archive lists of an ingested bundle, without a manifest that it made itself. NotFound."""
+        journal = bundle.journal
+        if isinstance(self.inbox, Adds):
+            return self.inbox.added(self.bundle(bundle), journal.transaction)
         files = self.archive.files(journal.transaction)
         own = self.choosy.manifest if self.choosy else ""
         if not own or any(entry.path == own for entry in journal.files):
-            return list(files)
+            return files
         return [ref for ref in files if ref.parts != (own,)]
 
     def place(self, container: str) -> str:
@@ -90,7 +93,7 @@ class Lane:
 
     def bundle(self, bundle: SpoolBundle) -> Bundle:
         """The value for the inbox."""
-        return as_bundle(bundle, bundle.journal.metadata or Metadata())
+        return as_bundle(bundle, bundle.journal.metadata or Metadata(), self.words)
 
 
 def layout_of(settings: ArchiveSettings, inbox: Inbox) -> Layout:

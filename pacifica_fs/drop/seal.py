@@ -10,16 +10,19 @@ from pathlib import Path
 
 import msgspec
 
-from ..archive import Choosy
+from ..archive import Choosy, Sidecars
 from ..model import Bundle, BundleFile, Digest, Metadata
 from .bundle import MARK, SpoolBundle
-from .complete import COMMIT, temporary
+from .complete import COMMIT, OWN, temporary
 from .journal import Entry, Journal, LeftOut, seconds
 from .sidecar import FIELDS, LIMIT, Reading, read
 from .spool import walk
 
 CHUNK = 4 << 20
 _TYPES = frozenset({"application", "audio", "font", "example", "image", "message", "model", "text", "video"})
+
+
+WORDS = Sidecars(FIELDS)
 
 
 class Inventory(msgspec.Struct, frozen=True):
@@ -53,18 +56,33 @@ def look(bundle: SpoolBundle) -> Inventory:
     return Inventory(tuple(files), empty, tuple(unfinished), tuple(unclosed))
 
 
-def sidecar(bundle: SpoolBundle, known: Iterable[str] = FIELDS) -> tuple[str, Reading]:
+def sidecar(bundle: SpoolBundle, words: Sidecars = WORDS) -> tuple[str, Reading]:
     """The file that is the bundle's sidecar and what it says; ("", …) if there is none."""
-    names = frozenset(known)
     for name in bundle.sidecar_names:
-        try:
-            with open(bundle.real(name), "rb") as stream:
-                reading = read(stream.read(LIMIT + 1), name, names)
-        except (FileNotFoundError, IsADirectoryError):
-            continue
+        reading = _reading(bundle, name, words)
         if not reading.data:
             return name, reading
     return "", Reading()
+
+
+def own_sidecars(bundle: SpoolBundle, words: Sidecars) -> dict[str, Reading]:
+    """What the sidecars of single files say, by the path of the file, where the kind of archive has such."""
+    found = {}
+    for path, _ in walk(bundle.files) if words.each and os.path.isdir(bundle.files) else ():
+        name = path + OWN
+        if not path.endswith(OWN) and os.path.isfile(bundle.real(name)):
+            reading = _reading(bundle, name, words)
+            if not reading.data:
+                found[path] = reading
+    return found
+
+
+def _reading(bundle: SpoolBundle, name: str, words: Sidecars) -> Reading:
+    try:
+        with open(bundle.real(name), "rb") as stream:
+            return read(stream.read(LIMIT + 1), name, words.fields, words.structured)
+    except (FileNotFoundError, IsADirectoryError):
+        return Reading()
 
 
 class Interrupted(Exception):
@@ -72,13 +90,19 @@ class Interrupted(Exception):
 
 
 def entries(
-    bundle: SpoolBundle, found: Inventory, taken: str, algorithm: str, go_on: Callable[[], bool]
+    bundle: SpoolBundle,
+    found: Inventory,
+    taken: str,
+    algorithm: str,
+    go_on: Callable[[], bool],
+    own: Iterable[str] = (),
 ) -> list[Entry]:
     """The files with their digests; those that nobody hashed while they were written are read now.
 
     Raises Interrupted as soon as `go_on` says no, or if a file is not what it was.
     """
     result = []
+    sidecars = {taken, *(path + OWN for path in own)}
     for path, state in found.files:
         key = state.st_size, state.st_mtime_ns
         known = bundle.digests.get(state.st_ino)
@@ -87,7 +111,7 @@ def entries(
         else:
             digest = _hash(bundle.real(path), key, algorithm, go_on)
             bundle.digests[state.st_ino] = (*key, digest)
-        role = "sidecar" if path == taken else "data"
+        role = "sidecar" if path in sidecars else "data"
         result.append(Entry(path, *key, str(digest), state.st_mode & 0o777, role))
     return result
 
@@ -131,7 +155,7 @@ def not_kept(found: Inventory) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def as_bundle(bundle: SpoolBundle, metadata: Metadata) -> Bundle:
+def as_bundle(bundle: SpoolBundle, metadata: Metadata, words: Sidecars = WORDS) -> Bundle:
     """The value that an inbox checks and sends."""
     journal = bundle.journal
     types = mimetypes.MimeTypes()
@@ -144,8 +168,10 @@ def as_bundle(bundle: SpoolBundle, metadata: Metadata) -> Bundle:
         if entry.role == "data"
     )  # fmt: skip
     left = tuple(entry.path for entry in journal.files if entry.role == "left")
+    paths = {file.path for file in files}
+    own = {path: one.metadata for path, one in own_sidecars(bundle, words).items() if one.metadata and path in paths}
     created_ns = int(seconds(journal.created) * 1e9)
-    return Bundle(journal.id, journal.archive, journal.name, files, metadata, created_ns, left)
+    return Bundle(journal.id, journal.archive, journal.name, files, metadata, created_ns, left, own)
 
 
 def mime_type(types: mimetypes.MimeTypes, path: str) -> str:

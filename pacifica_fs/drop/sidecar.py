@@ -39,8 +39,13 @@ class Reading(msgspec.Struct, frozen=True):
         return self.metadata is None and not self.problems
 
 
-def read(content: bytes, name: str, known: Collection[str] = FIELDS) -> Reading:
-    """Read the sidecar `name`; `known` are the field names that this kind of archive has."""
+def read(
+    content: bytes, name: str, known: Collection[str] = FIELDS, structured: Collection[str] = frozenset()
+) -> Reading:
+    """Read the sidecar `name`; `known` are the field names that this kind of archive has.
+
+    Fields of `structured` may be lists or objects: they are kept as JSON text.
+    """
     if b"\0" in content[:4096]:
         return Reading()
     try:
@@ -57,7 +62,7 @@ def read(content: bytes, name: str, known: Collection[str] = FIELDS) -> Reading:
         return _refused(name, f"{name}: {error}", "Correct the line and save the file again.")
     except RecursionError:
         return Reading()
-    reader = _Reader(name, text, known)
+    reader = _Reader(name, text, known, structured)
     if isinstance(value, list) and (not value or any(isinstance(e, dict) and _TABLE in e for e in value)):
         metadata = reader.native(value)
     elif isinstance(value, dict) and reader.is_short(value):
@@ -153,8 +158,9 @@ def _refused(name: str, what: str, remedy: str) -> Reading:
 class _Reader:
     """Collects problems while it turns parsed values into Metadata."""
 
-    def __init__(self, name: str, text: str, known: Collection[str]) -> None:
+    def __init__(self, name: str, text: str, known: Collection[str], structured: Collection[str]) -> None:
         self.name = name
+        self.structured = structured
         self.lines = text.splitlines()
         self.known = sorted({*known, *_PARTS})
         self.problems: list[Problem] = []
@@ -189,6 +195,8 @@ class _Reader:
 
     def field(self, fields: dict[str, str], key: str, content: object) -> None:
         text = _text(content)
+        if text is None and key in self.structured:
+            text = json.dumps(content, ensure_ascii=False)
         if text is None:
             self.wrong(f"'{key}' must be one value, not a list or an object", f'Write "{key}": "…".', key)
         elif fields.setdefault(key, text) != text:

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from ..errors import NotFound, PacificaFSError
 from ..model import FileRef, Problem
 from .bundle import SpoolBundle
@@ -115,6 +117,9 @@ class Tracker:
             self._declare(bundle)
             return
         bundle.task, bundle.percent, bundle.waiting_for = progress.task, progress.percent, ""
+        details = {**journal.ticket.details, **progress.details}
+        if progress.details and details != journal.ticket.details:
+            bundle.note(ticket=msgspec.structs.replace(journal.ticket, details=details))
         if self._moved[journal.id][1:] != (progress.task, progress.percent):
             self._moved[journal.id] = lane.clock.monotonic(), progress.task, progress.percent
             self._polls.soon(journal.id)
@@ -151,7 +156,7 @@ class Tracker:
         journal, lane = bundle.journal, self._lane
         bundle.task = "comparing"
         try:
-            listed = lane.listed(journal)
+            listed = lane.listed(bundle)
         except NotFound:
             if lane.clock.now() - seconds(journal.updated) < LATE:
                 return
@@ -207,7 +212,7 @@ class Tracker:
         pairs = self._pairs.pop(bundle.journal.id, None)
         if pairs is None:
             try:
-                pairs, _ = matched(bundle.journal.files, self._lane.listed(bundle.journal))
+                pairs, _ = matched(bundle.journal.files, self._lane.listed(bundle))
             except PacificaFSError:
                 pairs = []
         for entry, ref in pairs:

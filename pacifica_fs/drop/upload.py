@@ -17,7 +17,8 @@ class Upload(msgspec.Struct, frozen=True):
 
     `files` is the number of files, `bytes` their size, `sent` how many bytes went out so far (with framing);
     `job` and `task` are the server's words; `transaction` the container that was made and `path` where the mount shows
-    it; `sidecar` the file that was taken as such; `waiting_for` says what has to happen next. `follows` is the
+    it; `details` is what the archive says of it besides; `sidecar` the file that was taken as such;
+    `waiting_for` says what has to happen next. `follows` is the
     id of the earlier bundle of the same name. `outage` is true where it is held only because the archive could not be
     asked: that is tried again by itself. `uid` is whose it is (-1: not noted by an earlier version).
     """
@@ -34,6 +35,7 @@ class Upload(msgspec.Struct, frozen=True):
     percent: float = 0.0
     transaction: str = ""
     path: str = ""
+    details: Mapping[str, Any] = {}
     sidecar: str = ""
     problems: tuple[Problem, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -103,6 +105,7 @@ def upload(
         path=f"{journal.archive}/{journal.place or f'transactions/{journal.transaction}'}"
         if journal.transaction
         else "",
+        details=journal.ticket.details if journal.ticket else {},
         sidecar=journal.sidecar,
         problems=journal.problems,
         left_out=journal.left_out,

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,11 +30,13 @@ from ..mount.session import MountOptions, caller, serve
 from ..tree import views
 from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
-from . import kinds, metrics, status
+from . import export, kinds, metrics, status
 from .follow import Follow
 from .health import Watch
 from .log import Tail
-from .notify import Notifier
+from .notify import Notifier, watchdog
+from .pulse import EVERY, Pulse
+from .stacks import stacks
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +60,22 @@ class App:
     """Everything of one mount. Made by `build`, which contacts nobody; `serve` runs it."""
 
     def __init__(
-        self, config: Config, places: Places, clock: Clock, built: Mapping[str, Built], tail: Tail | None, owner: str
+        self,
+        config: Config,
+        places: Places,
+        clock: Clock,
+        built: Mapping[str, Built],
+        tail: Tail | None,
+        owner: str,
+        environ: Mapping[str, str],
     ) -> None:
         self.config = config
         self.places = places
         self.archives: Mapping[str, Archive] = {name: each.archive for name, each in built.items()}
-        self._tail = tail
+        self._tail, self._clock, self._environ = tail, clock, environ
+        self._pulse: Pulse | None = None
+        self._ends: list[Callable[[], None]] = []
+        self._metrics: Callable[[], str] = str
         self._notifier = Notifier()
         settings = {each.name: each for each in config.archives}
         self.content = Content(
@@ -72,6 +85,7 @@ class App:
             {name: ReadPolicy(each.read, each.read_wait) for name, each in settings.items()},
             clock,
             kernel_timeout=kernel_timeout(),
+            stale=lambda ref: self.trees[ref.archive].doubt(ref.container),
         )
         self.watch = Watch(self.archives, clock)
         self._shelf = Shelf(places.cache / "listings")
@@ -135,7 +149,10 @@ class App:
         _warn_of_readable_secrets(config)
         effects = Effects(clock=clock, state=places.state, cache=places.cache, environ=environ)
         built = {each.name: build_archive(each, effects) for each in config.archives}
-        return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}")
+        for each in config.archives:
+            if each.prefetch and not isinstance(built[each.name].archive, Listener):
+                raise ConfigError(f"{each.source}: archives.{each.name}.prefetch: kind '{each.kind}' has no events")
+        return cls(config, places, clock, built, tail, owner or f"pid {os.getpid()}", environ)
 
     def root(self) -> ListedFolder:
         """The mount's top folder."""
@@ -150,8 +167,14 @@ class App:
     def serve(self, mountpoint: Path, options: MountOptions, on_ready: Callable[[], None]) -> None:
         """Mount and run in the foreground until unmounted or told to stop."""
 
+        watched = watchdog(self._environ)
+        pulse = self._pulse = Pulse(mountpoint, self._alive, min(EVERY, watched / 3) if watched else EVERY)
+
         def ready() -> None:
-            self._notifier.ready(f"mounted on {mountpoint}")
+            if self.config.metrics.listen:
+                self._ends.append(export.listen(self.config.metrics.listen, self._metrics))
+            self._notifier.ready(self._summary())
+            pulse.start()
             on_ready()
 
         serve(
@@ -176,6 +199,22 @@ class App:
             for name, archive in self.archives.items()
         ]
 
+    def _alive(self) -> None:
+        """The mount answered."""
+        self._notifier.alive(self._summary())
+        if self.config.metrics.textfile:
+            export.write(Path(self.config.metrics.textfile).expanduser(), self._metrics())
+
+    def _summary(self) -> str:
+        """The status line for systemd."""
+        states = Counter(upload.state for upload in self.drop.uploads() if upload.state != "done")
+        bundles = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        lost = [name for name, up in self._reachable().items() if not up]
+        words = [f"mounted on {self._pulse.mountpoint}" if self._pulse else "mounted"]
+        words += [f"bundles: {bundles}"] if bundles else []
+        words += [f"out of reach: {', '.join(lost)}"] if lost else []
+        return "; ".join(words)
+
     def _start(self) -> None:
         self.content.start()
         self.drop.start()
@@ -185,6 +224,10 @@ class App:
 
     def _stop(self) -> None:
         self._notifier.stopping()
+        if self._pulse is not None:
+            self._pulse.stop()
+        for end in self._ends:
+            end()
         self.watch.stop()
         self._follow.stop()
         self._prefetch.stop()
@@ -217,7 +260,11 @@ class App:
             reachable=self._reachable,
             downloads=lambda: len(self.content.downloads()),
             requests=lambda: dict(self.requests),  # a copy: the mount's threads add to it meanwhile
+            oldest=self._oldest,
+            spare=self._spare,
+            pulse=lambda: self._pulse.age if self._pulse else 0.0,
         )
+        self._metrics = lambda: metrics.text(snapshots)
         return status.Sources(
             uploads=self.drop.uploads,
             downloads=self.content.downloads,
@@ -225,9 +272,19 @@ class App:
             archives=self.archives,
             events={name: desk.notes for name, desk in self.desks.items()},
             watch=self.watch,
-            metrics=lambda: metrics.text(snapshots),
+            metrics=self._metrics,
+            threads=stacks,
             log=lambda: self._tail.text() if self._tail else "",
         )
+
+    def _oldest(self) -> dict[str, float]:
+        """Seconds since the oldest bundle that is not ingested began, by archive."""
+        now, found = self._clock.now(), dict.fromkeys(sorted(self._inboxes), 0.0)
+        for upload in self.drop.uploads():
+            if upload.state != "done":
+                age = now - datetime.fromisoformat(upload.created).timestamp()
+                found[upload.archive] = max(found.get(upload.archive, 0.0), age)
+        return found
 
     def _reachable(self) -> dict[str, float]:
         found = {name: self.watch.last(name) for name in self.archives}

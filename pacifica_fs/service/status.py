@@ -14,6 +14,7 @@ from ..drop.upload import Upload, explain
 from ..tree.names import safe_name
 from ..tree.nodes import Node
 from ..tree.virtual import Entries, ListedFolder, Symlink, TextFile
+from . import page
 from .health import Watch
 
 HISTORY = ".history"
@@ -31,6 +32,7 @@ class Sources(msgspec.Struct, frozen=True):
     watch: Watch
     metrics: Callable[[], str]
     log: Callable[[], str]
+    threads: Callable[[], str] = str
 
 
 def tree(sources: Sources) -> ListedFolder:
@@ -44,6 +46,8 @@ def tree(sources: Sources) -> ListedFolder:
         ("cache.json", TextFile(("status", "cache"), lambda: as_json(sources.cache()))),
         ("metrics", TextFile(("status", "metrics"), sources.metrics)),
         ("log", TextFile(("status", "log"), sources.log)),
+        ("threads", TextFile(("status", "threads"), sources.threads)),
+        ("index.html", TextFile(("status", "index.html"), lambda: page.render(_picture(sources)))),
     ]
     return ListedFolder(("status",), lambda: entries)
 
@@ -51,6 +55,15 @@ def tree(sources: Sources) -> ListedFolder:
 def as_json(value: Any) -> str:
     """Indented JSON with a final newline, as all status files have it."""
     return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False) + "\n"
+
+
+def _picture(sources: Sources) -> page.Picture:
+    return page.Picture(
+        uploads=[msgspec.to_builtins(upload) for upload in sources.uploads()],
+        downloads=sources.downloads(),
+        cache=sources.cache(),
+        archives=[_report(sources, name) for name in sources.archives],
+    )
 
 
 def _uploads(sources: Sources) -> Entries:
@@ -134,6 +147,10 @@ def _events(sources: Sources) -> Entries:
 
 
 def _health(sources: Sources, name: str) -> str:
+    return as_json(_report(sources, name))
+
+
+def _report(sources: Sources, name: str) -> dict[str, Any]:
     archive = sources.archives[name]
     report: dict[str, Any] = {"name": name, "kind": archive.kind}
     last = sources.watch.last(name)
@@ -149,4 +166,4 @@ def _health(sources: Sources, name: str) -> str:
             "services": dict(health.services),
             "checked": datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-    return as_json(report)
+    return report

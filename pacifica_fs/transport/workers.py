@@ -61,6 +61,7 @@ class Workers:
             if task is None:
                 with self._lock:
                     self._threads -= 1
+                    self._free = max(0, self._free - 1)
                 return
             future, call = task
             if future.set_running_or_notify_cancel():

@@ -162,6 +162,11 @@ class Answers:
         for table in (self._listings, self._groups, self._containers, self._found, self._found_groups):
             table.forget()
 
+    def doubt(self, container: str) -> None:
+        """Ask for a container's files anew at the next look: some of them are not what they were."""
+        for table in (self._containers, self._folders):
+            table.doubt((container,))
+
     def listing(self, view: View, where: Where) -> Shown[Container]:
         """The containers of one folder."""
         self.changes.used()
@@ -201,7 +206,16 @@ class Answers:
         """
         finder = self.finder
         if finder is not None and (where or unlisted):
-            return self.seen(self._found.get((*_flat(where), name), lambda: finder.find_container(dict(where), name)))
+            listed = None if where else self._listed.get(name)
+            if listed is not None:
+                return self.seen(listed)
+            key = (*_flat(where), name)
+            try:
+                return self.seen(self._found.get(key, lambda: finder.find_container(dict(where), name)))
+            except Unreachable as outage:
+                if where:
+                    raise
+                return self._seen_before(name, outage)
         found = self._by_id(name)
         if safe_name(found.id) != name:
             raise NotFound(name)
@@ -214,13 +228,15 @@ class Answers:
         try:
             return self.container(id)
         except Unreachable as outage:
-            self._seen_files(id, outage)
-            return Container(self.archive.name, id)
+            return self._seen_before(id, outage)
 
     def seen(self, container: Container) -> Container:
         """The fullest that is known about a listed container without asking: `info` may be empty."""
         known = self._containers.known((container.id,))
-        return known if known is not None and known.info else container
+        if known is not None and known.info:
+            return known
+        # Not every listing says when a container was made.
+        return container if container.mtime_ns else self._listed.get(container.id, container)
 
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
@@ -248,17 +264,21 @@ class Answers:
 
         return self._levels.get((container, *path), load)
 
-    def _seen_files(self, id: str, outage: Unreachable) -> None:
-        """Offline, a container whose files were seen before exists; raises `outage` for any other."""
+    def _seen_before(self, id: str, outage: Unreachable) -> Container:
+        """Offline, a container that was seen before exists, or whose files were; raises `outage` for any other."""
+        known = self._containers.known((id,))
+        if known is not None:
+            return known
 
         def load() -> Sequence[FileRef]:
             raise outage
 
         self._folders.get((id,), load)
+        return Container(self.archive.name, id)
 
     def _noted(self, shown: Shown[Container]) -> Shown[Container]:
         """A listed id needs no request of its own."""
-        found = {container.id: container for container in shown.listing.entries}
+        found = {each.id: each for each in shown.listing.entries if each.mtime_ns or each.id not in self._listed}
         # An assignment of a whole value, so that readers need no lock.
         self._listed = {**self._listed, **found} if len(self._listed) < CONTAINERS_KEPT else found
         return shown

@@ -16,7 +16,7 @@ README = "README.txt"
 
 def document_name(name: str) -> str:
     """What the document about the entry shown as `name` is called: as long a name as Linux takes."""
-    return safe_name(name + JSON)
+    return name + JSON if len(name) * 4 + len(JSON) <= NAME_MAX else safe_name(name + JSON)
 
 
 def described(name: str, shown: Mapping[str, Any]) -> str | None:

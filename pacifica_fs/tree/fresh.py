@@ -142,6 +142,14 @@ class Fresh(Generic[R, T]):
             answer = self._believed(key)
             return answer.value if answer else None
 
+    def doubt(self, key: Key) -> None:
+        """As `forget`, for one answer."""
+        with self._lock:
+            self._flights.pop(key, None)
+            answer = self._answers.get(key)
+            if answer is not None:
+                answer.until = answer.last = 0.0
+
     def forget(self) -> None:
         """Every answer is asked for anew; old ones still serve while the archive is out of reach.
 

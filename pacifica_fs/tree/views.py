@@ -64,6 +64,10 @@ class ArchiveTree:
         """Ask for every listing anew at the next look (something changed)."""
         self._answers.forget()
 
+    def doubt(self, container: str) -> None:
+        """Ask for a container's files anew at the next look: some of them are not what they were."""
+        self._answers.doubt(container)
+
     def follow(self) -> bool:
         """Ask whether the archive has changed, and forget every listing if it has; asks nobody while nobody looks.
 

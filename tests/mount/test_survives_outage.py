@@ -26,7 +26,7 @@ def everything_local_answers(mount):
     for name in ("", "site", "status", "status/archives", "drop", "drop/here", "here", "here/transactions"):
         bounded(name or "the top", lambda name=name: os.listdir(mount.path / name), SHORT)
     assert {"README.txt", "site", "here", "drop", "status"} <= set(os.listdir(mount.path))
-    assert set(os.listdir(mount.path / "site")) == {"transactions", "recent"}
+    assert {"transactions", "recent", "projects", "events"} <= set(os.listdir(mount.path / "site"))
     assert b"cache" in mount.read("status/metrics", SHORT)
     assert mount.downloads() == []
 

@@ -53,3 +53,20 @@ def test_secrets_are_found_wherever_they_stand():
         {"archives": {"a": {"kind": "x", "token": "t", "auth": {"password": "p"}}, "b": {"kind": "y"}}}
     )
     assert config.secrets(found) == ["archives.a.token", "archives.a.auth.password"]
+
+
+def test_prefetch_rules():
+    rules = [{"project": "1234a", "instrument": 54, "keys": {"Tag": "first"}}, {}]
+    (archive,) = config.parse({"archives": {"site": {"kind": "pacifica", "prefetch": rules}}}).archives
+    first, all_of_them = archive.prefetch_rules
+    assert first.where == {"project": "1234a", "instrument": "54"} and first.keys == {"Tag": "first"}
+    assert not all_of_them.where and not all_of_them.keys
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [({"projct": "1"}, "projct"), ({"keys": ["Tag"]}, "keys"), ({"project": ["1"]}, "project"), ("all", "prefetch")],
+)
+def test_wrong_prefetch_rules(rule, said):
+    with pytest.raises(ConfigError, match=said):
+        config.parse({"archives": {"site": {"kind": "pacifica", "prefetch": [rule]}}}, ("test.toml",))

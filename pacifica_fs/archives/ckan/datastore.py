@@ -98,7 +98,7 @@ class DataStore:
         Refused, BadTable, BadAnswer or Denied the former table is there again (or none, as before). After Unreachable
         (an outage longer than `patience`) and Interrupted (`go_on()` was false) the push is open: call it again.
         """
-        old = self._saved(resource)
+        old = self.begin(resource)
         try:
             self._replace(resource, table, old, primary_key, progress, go_on)
             found = self.info(resource)
@@ -110,8 +110,12 @@ class DataStore:
         except PacificaFSError:
             self.restore(resource)
             raise
-        self._keepsake(resource).unlink(missing_ok=True)
+        self.finish(resource)
         return found
+
+    def finish(self, resource: str) -> None:
+        """The new table is the right one, whoever wrote it: forget the former one."""
+        self._keepsake(resource).unlink(missing_ok=True)
 
     def open(self, resource: str) -> bool:
         """True if a push of this resource was broken off and is neither taken up nor undone yet."""
@@ -137,8 +141,11 @@ class DataStore:
                     )
         path.unlink()
 
-    def _saved(self, resource: str) -> Info | None:
-        """The table before the push, saved now unless an earlier push that was broken off did so."""
+    def begin(self, resource: str) -> Info | None:
+        """Save the table that there is, unless a push that was broken off did so; the table before that push.
+
+        By itself where somebody else is to write the new one: `finish` or `restore` ends it.
+        """
         path = self._keepsake(resource)
         if path.exists():
             with path.open("rb") as stream:
@@ -188,6 +195,15 @@ class DataStore:
         self._create(resource, fields, {**more, **({"primary_key": list(primary_key)} if primary_key else {})})
         names = [field.id for field in table.fields]
         self._insert(resource, names, table.records(), progress, go_on)
+
+    def prepare(self, resource: str, table: Table) -> None:
+        """An empty table that makes CKAN's own loaders take our types: they honour `type_override`."""
+        self._delete(resource)
+        fields = []
+        for field in table.fields:
+            type = field.type if field.type in ("numeric", "timestamp") else "text"
+            fields.append({"id": field.id, "type": type, "info": {**field.info, "type_override": type}})
+        self._create(resource, fields, {})
 
     def _delete(self, resource: str) -> None:
         try:

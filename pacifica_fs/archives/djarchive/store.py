@@ -31,11 +31,12 @@ PARTS = 9000
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 _UNNAMEABLE = re.compile("[/\x00-\x1f\x7f\ud800-\udfff]")
 _STATUS = re.compile(r"status code: (\d{3})")
+_NO_BUCKET = "NoSuchBucket"
 _WRONG_KEY = frozenset({"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken"})
 
 
-class _WrongKeys(Denied):
-    """The server does not know who we say that we are."""
+class _Doubtful(Denied):
+    """The server does not know who we say that we are, or does not say why it refused (the answer to a HEAD)."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -152,7 +153,7 @@ class Bucket:
         try:
             with self._errors(key):
                 return call(store)
-        except _WrongKeys:
+        except _Doubtful:
             if not again or not self._renew(store):
                 raise
         with self._errors(key):
@@ -185,11 +186,12 @@ class Bucket:
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             code = _code(error)
             if code in _WRONG_KEY:
-                raise _WrongKeys(f"{where}: access_key or secret_key is wrong ({code})") from _brief(error)
-            raise Denied(f"{where}: this identity may not do that ({code or 'refused'})") from _brief(error)
+                raise _Doubtful(f"{where}: access_key or secret_key is wrong ({code})") from _brief(error)
+            kind = Denied if code else _Doubtful
+            raise kind(f"{where}: this identity may not do that ({code or 'refused'})") from _brief(error)
         except FileNotFoundError as error:
-            if _code(error) == "NoSuchBucket":
-                raise BadAnswer(f"there is no bucket '{self.place.bucket}' at {self.place.endpoint}") from _brief(error)
+            if _code(error) == _NO_BUCKET:
+                raise self._failure(where, error) from _brief(error)
             raise NotFound(f"{where}: there is no such object") from _brief(error)
         except ValueError as error:
             raise Unobtainable(f"{where!r} is no name that can be asked for") from _brief(error)
@@ -198,6 +200,8 @@ class Bucket:
 
     def _failure(self, where: str, error: Exception) -> Exception:
         text = str(error)
+        if _code(error) == _NO_BUCKET:
+            return BadAnswer(f"there is no bucket '{self.place.bucket}' at {self.place.endpoint}")
         status = _STATUS.search(text)
         if status is None:
             if "ertificate" in text or "UnknownIssuer" in text:

@@ -24,7 +24,8 @@ def views(metadata: bool) -> tuple[View, ...]:
     """With the metadata service, or with policy alone, which lists what its user may upload to, and knows no links."""
     missing = "" if metadata else _METADATA
     return (
-        View("transactions", purpose="every transaction, by its number; any number that exists can be opened"),
+        # A number is asked for by itself: its row is small, the listing is not, and all about it is larger still.
+        View("transactions", purpose="every transaction; any number that exists can be opened", unlisted=True),
         View("recent", newest=RECENT, purpose=f"the {RECENT} newest transactions"),
         View("projects", ("project",), purpose="by project", unlisted=not metadata),
         View("instruments", ("instrument",), purpose="by instrument", unlisted=not metadata),

@@ -45,7 +45,13 @@ def fields(struct):
 
 @pytest.mark.parametrize(
     ("table", "struct"),
-    [("`[cache]`", config.CacheSettings), ("`[drop]`", config.DropSettings), ("`[mount]`", config.MountSettings)],
+    [
+        ("`[cache]`", config.CacheSettings),
+        ("`[drop]`", config.DropSettings),
+        ("`[mount]`", config.MountSettings),
+        ("`[log]`", config.LogSettings),
+        ("`[metrics]`", config.MetricsSettings),
+    ],
 )
 def test_every_key_of_a_table_is_documented(table, struct):
     assert keys(CONFIGURATION, table) == fields(struct)

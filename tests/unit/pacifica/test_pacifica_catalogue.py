@@ -185,11 +185,29 @@ TRACE = {"traceback": "requests.exceptions.ConnectionError: ... Connection refus
     ],
 )
 def test_errors_of_policy_are_neither_absence_nor_emptiness(policy, requests_mock, answer, error):
-    requests_mock.get(requests_mock_any(), **answer)
-    for ask in (lambda: policy.container("1"), lambda: policy.files("1"), lambda: policy.containers({}, 10)):
+    requests_mock.register_uri(requests_mock_method(), requests_mock_any(), **answer)
+    if "json" in answer and answer["json"] == []:  # a list is what the uploader's questions are answered with
+        requests_mock.post(POLICY + "/uploader", json={})
+    for ask in (
+        lambda: policy.container("1"),
+        lambda: policy.files("1"),
+        lambda: policy.containers({}, 10),
+        lambda: policy.containers({"project": "1", "after": "2020"}, 10),
+        lambda: policy.containers({"user": "somebody"}, 10),
+        lambda: policy.groups("project", {}),
+        lambda: policy.find_group("instrument", {}, "5"),
+        lambda: policy.find_container({"project": "1"}, "5"),
+        policy.version,
+    ):
         with pytest.raises(error) as caught:
             ask()
         assert not isinstance(caught.value, NotFound)
+
+
+def requests_mock_method():
+    import requests_mock
+
+    return requests_mock.ANY
 
 
 def requests_mock_any():
@@ -256,3 +274,160 @@ def test_rows_without_what_is_needed(policy, requests_mock, row):
     requests_mock.get(POLICY + "/status/transactions/files/1", json={"1": row})
     with pytest.raises(BadAnswer):
         policy.files("1")
+
+
+# selections
+
+
+def changed(requests_mock, days):
+    """A search that answers with transactions submitted on these days of May 2020, all changed much later."""
+
+    def answer(request, context):
+        size, page = int(request.qs["item_count"][0]), int(request.qs["page"][0])
+        shown = list(enumerate(days, 1))[size * (page - 1) : size * page]
+        entries = {
+            str(id): {"metadata": {"transaction_id": id, "submitted": f"2020-05-{day:02}T12:00:00"}, "file_count": 1}
+            for id, day in shown
+        }
+        return {"transactions": entries, "total_count": len(days)}
+
+    return requests_mock.get(POLICY + "/status/transactions/search/list", json=answer)
+
+
+def test_policy_compares_with_the_time_of_submission(policy, requests_mock):
+    asked = changed(requests_mock, [1, 2, 3, 4, 5])
+    listing = policy.containers({"after": "2020-05-02", "before": "2020-05-04"}, 100)
+    assert [entry.id for entry in listing.entries] == ["3", "2"] and listing.complete
+    assert asked.last_request.qs["start"] == ["2020-05-02t00:00:00"] and "end" not in asked.last_request.qs
+    assert [entry.id for entry in policy.containers({"before": "2020-05-02"}, 100).entries] == ["1"]
+
+
+def test_policy_says_where_it_could_not_look_at_all(policy, requests_mock, monkeypatch):
+    monkeypatch.setattr("pacifica_fs.archives.pacifica.policy.MOST", 1000)
+    changed(requests_mock, [1] * 1500)
+    listing = policy.containers({"after": "2020-05-02"}, 2000)
+    assert listing.entries == () and not listing.complete and listing.remark
+    changed(requests_mock, [1] * 1000)
+    assert policy.containers({"after": "2020-05-02"}, 2000).complete
+
+
+def test_policy_has_no_keys_and_releases(policy, requests_mock):
+    for where in ({"key": "Tag"}, {"released": "yes"}):
+        with pytest.raises(NotFound, match="metadata"):
+            policy.containers(where, 10)
+    assert requests_mock.call_count == 0
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"instrument": "sem"},
+        {"transaction": "x"},
+        {"released": "no"},
+        {"value": "27"},
+        {"after": "soon"},
+        {"year": "2020", "day": "01"},
+        {"year": "20"},
+        {"year": "2020", "month": "13"},
+        {"after": "2020-05-17T25:00:00"},
+    ],
+)
+def test_values_that_cannot_be_are_not_asked_for(metadata, requests_mock, where):
+    with pytest.raises(NotFound):
+        metadata.containers(where, 1000)
+    assert requests_mock.call_count == 0
+
+
+def test_metadata_selects_a_day(metadata, requests_mock):
+    asked = requests_mock.get(METADATA + "/transsip", json=[])
+    assert metadata.containers({"year": "2020", "month": "02", "day": "29"}, 10_000).entries == ()
+    query = asked.last_request.qs
+    assert query["created_operator"] == ["between"]
+    assert (query["created_0"], query["created_1"]) == (["2020-02-29t00:00:00"], ["2020-02-29t23:59:59.999999"])
+    assert asked.call_count == 1
+
+
+def test_metadata_lists_a_project_of_thousands_with_one_request(metadata, requests_mock):
+    rows = [{"_id": id, "created": "2026-11-21T01:20:13"} for id in range(1, 5001)]
+    asked = requests_mock.get(METADATA + "/transsip", json=rows)
+    listing = metadata.containers({"project": "1234a"}, 10_000)
+    assert listing.complete and len(listing.entries) == 5000 and requests_mock.call_count == 1
+    assert asked.last_request.qs["items_per_page"] == ["10001"]
+
+
+def test_metadata_tells_an_empty_project_from_none(metadata, requests_mock):
+    requests_mock.get(METADATA + "/transsip", json=[])
+    requests_mock.get(METADATA + "/projects?_id=51001", json=[{"_id": "51001", "title": "T", "short_name": None}])
+    requests_mock.get(METADATA + "/projects?_id=none", json=[])
+    assert metadata.containers({"project": "51001"}, 10_000).entries == ()
+    with pytest.raises(NotFound, match="project 'none'"):
+        metadata.containers({"project": "none"}, 10_000)
+    assert metadata.find_group("project", {}, "51001").info == {"project": "51001", "title": "T"}
+
+
+def test_metadata_selects_by_key_value_and_release(metadata, requests_mock):
+    requests_mock.get(METADATA + "/keys?key=tag", json=[{"_id": 7}])
+    requests_mock.get(METADATA + "/keys?key=none", json=[])
+    requests_mock.get(METADATA + "/values?value=first", json=[{"_id": 8}])
+    links = [{"transaction": id, "created": "2026-11-21T01:20:13"} for id in (1, 2, 3)]
+    requests_mock.get(METADATA + "/trans_key_value", json=links)
+    requests_mock.get(METADATA + "/transaction_user", json=[{"transaction": 2}, {"transaction": 2}, {"transaction": 9}])
+    requests_mock.get(METADATA + "/transsip?project=p", json=[{"_id": 3}, {"_id": 4}])
+    pair = {"key": "tag", "value": "first"}
+    assert [entry.id for entry in metadata.containers(pair, 100).entries] == ["3", "2", "1"]
+    assert [entry.id for entry in metadata.containers({"key": "tag"}, 2).entries] == ["3", "2"]
+    assert [entry.id for entry in metadata.containers({"released": "yes"}, 100).entries] == ["9", "2"]
+    assert [entry.id for entry in metadata.containers({**pair, "released": "yes"}, 100).entries] == ["2"]
+    assert [entry.id for entry in metadata.containers({**pair, "project": "p"}, 100).entries] == ["3"]
+    with pytest.raises(NotFound, match="none"):
+        metadata.containers({"key": "none"}, 100)
+
+
+# groups
+
+SUMMARY = {
+    "51001": {"54": {"upload_date_start": "2019-12-31", "upload_date_end": "2021-02-03", "transaction_count": 2}}
+}
+
+
+def test_years_are_those_between_the_first_and_the_last_upload(metadata, requests_mock):
+    requests_mock.get(METADATA + "/transactioninfo/summary/1900-01-01/2999-12-31", json=SUMMARY)
+    assert [group.id for group in metadata.groups("year", {}).entries] == ["2019", "2020", "2021"]
+    requests_mock.get(METADATA + "/transactioninfo/summary/1900-01-01/2999-12-31", json={})
+    assert metadata.groups("year", {}).entries == ()
+
+
+def test_months_and_days_are_those_with_transactions(metadata, requests_mock):
+    times = ["2020-02-01T00:00:00", "2020-02-29T23:59:59", "2020-11-05T00:00:00"]
+    requests_mock.get(METADATA + "/transsip", json=[{"_id": n, "created": time} for n, time in enumerate(times)])
+    assert [group.id for group in metadata.groups("month", {"year": "2020"}).entries] == ["02", "11"]
+    february = metadata.groups("day", {"year": "2020", "month": "02"})
+    assert {"01", "29"} <= {group.id for group in february.entries}
+
+
+def test_of_a_busy_year_all_months_are_shown_in_which_there_can_be_some(metadata, requests_mock, monkeypatch):
+    monkeypatch.setattr("pacifica_fs.archives.pacifica.metadata.WHOLE", 3)
+    requests_mock.get(METADATA + "/transactioninfo/summary/1900-01-01/2999-12-31", json=SUMMARY)
+    rows = [{"_id": n, "created": "2021-01-05T00:00:00"} for n in range(3)]
+    requests_mock.get(METADATA + "/transsip", json=rows)
+    assert [group.id for group in metadata.groups("month", {"year": "2021"}).entries] == ["01", "02"]
+    days = metadata.groups("day", {"year": "2021", "month": "02"}).entries
+    assert [group.id for group in days] == ["01", "02", "03", "04"]
+    assert len(metadata.groups("month", {"year": "2020"}).entries) == 12
+
+
+def test_a_table_too_long_is_not_listed_and_names_are_found(metadata, requests_mock, monkeypatch):
+    monkeypatch.setattr("pacifica_fs.archives.pacifica.metadata.WHOLE", 3)
+    users = [{"_id": n, "network_id": f"u{n}", "first_name": "A", "last_name": "B"} for n in range(3)]
+    requests_mock.get(METADATA + "/users?recursion_depth=0&page_number=1&items_per_page=3", json=users)
+    requests_mock.get(METADATA + "/users?network_id=u2", json=users[2:])
+    listing = metadata.groups("user", {})
+    assert not listing.complete and listing.remark
+    assert metadata.find_group("user", {}, "u2").info == {"user": 2, "login": "u2", "name": "A B"}
+
+
+@pytest.mark.parametrize("dimension,row", [("project", {"_id": 5}), ("instrument", {"_id": "x"}), ("user", {})])
+def test_groups_without_what_is_needed(metadata, requests_mock, dimension, row):
+    requests_mock.get(f"{METADATA}/{dimension}s", json=[row])
+    with pytest.raises(BadAnswer):
+        metadata.groups(dimension, {})

@@ -138,3 +138,9 @@ def test_secrets_that_others_can_read_are_logged(tmp_path, places, caplog):
             App.build(load(file, {}), places, SystemClock(), {})
         assert [str(file) in line and "chmod 600" in line for line in caplog.messages] == [True] * count
         assert "hush" not in caplog.text
+
+
+def test_prefetch_where_there_are_no_events_is_an_error(places, tmp_path):
+    table = {"kind": "local", "path": str(tmp_path / "archive"), "prefetch": [{"project": "1234a"}]}
+    with pytest.raises(ConfigError, match="prefetch"):
+        App.build(parse({"archives": {"here": table}}), places, SystemClock(), {})

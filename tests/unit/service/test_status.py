@@ -51,9 +51,12 @@ def read(node, *path):
     return walk(node, *path).render().decode()
 
 
+MORE = ["metrics", "log", "threads", "index.html"]
+
+
 def test_what_is_there(sources):
     top = status.tree(sources[0])
-    assert names(top) == ["uploads", "jobs", "archives", "events", "downloads.json", "cache.json", "metrics", "log"]
+    assert names(top) == ["uploads", "jobs", "archives", "events", "downloads.json", "cache.json", *MORE]
     assert json.loads(read(top, "downloads.json")) == [{"file": "1", "state": "staging"}]
     assert json.loads(read(top, "cache.json")) == {"size": 5}
     assert read(top, "metrics") == "metric 1\n" and read(top, "log") == "a line\n"
