@@ -25,7 +25,12 @@ COMMANDS = {
     "drop": "Put a folder into the drop without writing it twice.",
     "recall": "Have files brought back from an archive's tapes.",
     "events": "Receive CloudEvents over HTTP and hand them to the mount.",
+    "ls": "List folders of the archives, without a mount.",
+    "cat": "Write files of the archives to standard output, without a mount.",
+    "cp": "Copy from the archives, or into the drop, without a mount.",
+    "init": "Write a commented configuration from what other programs know.",
     "check": "Check the configuration, FUSE and each archive; or a sidecar.",
+    "report": "Collect what a bug report needs, without secrets.",
     "demo": "Try everything out, without a server.",
 }
 

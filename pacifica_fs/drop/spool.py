@@ -97,6 +97,8 @@ class Spool:
 
     def recover(self) -> None:
         """Find what is there; leftovers of half-made bundles (which never held a file) go."""
+        found: dict[str, SpoolBundle] = {}
+        by_name: dict[tuple[str, str], list[SpoolBundle]] = {}
         for entry in sorted(os.scandir(self.root / "bundles"), key=lambda entry: entry.name):
             if entry.name.startswith(".new-"):
                 self.disk.remove_tree(entry.path)
@@ -108,9 +110,12 @@ class Spool:
             except (OSError, ValueError) as error:
                 log.error("%s cannot be understood, and is left as it is: %s", entry.path, error)
                 continue
-            bundle = self._add(journal)
+            bundle = found[journal.id] = self._bundle(journal)
+            by_name.setdefault((journal.archive, journal.name), []).append(bundle)
             if journal.revisable:
                 self._settle(bundle)
+        self.bundles = found
+        self.by_name = {key: tuple(reversed(bundles)) for key, bundles in by_name.items()}
 
     def create(
         self,
@@ -178,9 +183,12 @@ class Spool:
         except KeyError:
             raise NotFound(f"there is no bundle {id}") from None
 
-    def _add(self, journal: Journal) -> SpoolBundle:
+    def _bundle(self, journal: Journal) -> SpoolBundle:
         folder = self.root / "bundles" / journal.id
-        bundle = SpoolBundle(folder, journal, self.disk, self.clock, self._sidecar_names, self._stirred)
+        return SpoolBundle(folder, journal, self.disk, self.clock, self._sidecar_names, self._stirred)
+
+    def _add(self, journal: Journal) -> SpoolBundle:
+        bundle = self._bundle(journal)
         self.bundles = {**self.bundles, journal.id: bundle}
         self._name(bundle)
         return bundle
