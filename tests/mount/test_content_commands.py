@@ -1,6 +1,8 @@
 """fetch, evict, verify and pin, as their users run them, through a kernel mount."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -140,3 +142,26 @@ def test_what_is_open_is_not_evicted(transaction):
         stream.read()
         assert "it is open" in cli(mount, "evict", folder / "a/text", code=1)
     assert "1 evicted" in cli(mount, "evict", folder / "a/text")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_what_is_in_the_cache_is_for_who_mounted_it_to_say(mounted, source, tmp_path):
+    """Control writes check the caller's uid."""
+    tables = {"here": {"kind": "local", "path": str(tmp_path / "archive")}}
+    mount = mounted({"mount": {"access": "everyone"}, "archives": tables})
+    run("cp", "-a", source, mount.path / "drop/here/run1")
+    with_sidecar(mount.path / "drop/here/run1")
+    file = archived(mount, "run1") / "a/text"
+    inside = str(file.relative_to(mount.folder))  # the folders above are closed to others
+    code = (
+        "import os, sys\nos.setgid(65534)\nos.setuid(65534)\n"
+        f"print(open({inside!r}).read(6))\nos.setxattr({inside!r}, 'user.pacifica.control', sys.argv[1].encode())"
+    )
+    for do in ("pin", "evict", "verify"):
+        request = f'{{"do": "{do}"}}'
+        words = [sys.executable, "-c", code, request]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, cwd=mount.folder)
+        assert done.stdout == "needle\n" and "Permission denied" in done.stderr
+    assert mount.json("status/cache.json")["pinned"] == 0
+    cli(mount, "pin", file)
+    assert mount.json("status/cache.json")["pinned"] == 1
