@@ -21,13 +21,15 @@ Moved = Callable[[int], None]
 """Called with numbers of bytes that were done."""
 
 
-def into_cache(item: Item, moved: Moved) -> str:
-    """`fetched`, or `there` where the cache had it, and it is right; "" where it has no content to fetch. OSError."""
-    found = inside.state(item.path)
-    if not found:
+def into_cache(item: Item, before: str, moved: Moved) -> str:
+    """`fetched`, or `there` where the cache had it, and it is right; "" where it has no content to fetch. OSError.
+
+    `before` is the state in which the file was when the command began: what came since needs no second look.
+    """
+    if not before:
         moved(item.size)
         return ""
-    if found in THERE:
+    if before in THERE:
         if intact(item, moved) is not False:
             return "there"
         moved(-item.size)

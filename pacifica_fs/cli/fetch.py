@@ -65,8 +65,12 @@ def fetch(roots: Sequence[str], to: Path | None, jobs: int, quiet: bool) -> Exit
         for path, error in unlisted:
             progress.fail(path, error)
 
+        before = {item.path: _state(item.path) for item in items} if to is None else {}
+
         def work(item: Item) -> str:
-            return into_cache(item, progress.moved) if to is None else copy_out(item, to / item.below, progress.moved)
+            if to is None:
+                return into_cache(item, before[item.path], progress.moved)
+            return copy_out(item, to / item.below, progress.moved)
 
         for item, result in pool.each(items, work, jobs):
             if isinstance(result, Exception):
@@ -74,6 +78,13 @@ def fetch(roots: Sequence[str], to: Path | None, jobs: int, quiet: bool) -> Exit
             else:
                 progress.done(item.path, result)
     return progress.summary("fetched" if to is None else "copied", "there")
+
+
+def _state(path: str) -> str:
+    try:
+        return inside.state(path)
+    except OSError:
+        return "unknown"  # reading it will say what is wrong
 
 
 def _target(outside: Outside, to: Path, create: bool) -> None:
