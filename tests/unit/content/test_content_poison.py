@@ -273,7 +273,6 @@ def test_a_runaway_stream_is_cut(make, archive):
     ref = archive.add(b"abc")
 
     def endless(ref, start, attempt):
-        from pacifica_fs.archive import Data
 
         block = bytes(8 * MIB)
         for n in range(100):
@@ -291,9 +290,11 @@ def test_what_changed_on_the_server_is_an_error_for_its_readers_and_listed_anew(
     content = make(stale=told.append)
     data = pattern(4 * MIB)
     ref = archive.add(data)
-    archive.script = [lambda ref, start, attempt: changed(data)]
+    stream = Stream().data(data, 0, MIB)
+    archive.script = [stream]
     reader = content.open(ref, "/a")
     assert reader.read(1000, 0) == data[:1000]
+    stream.put(Stale("it is another version"))
     with pytest.raises(Stale):
         reader.read(1000, 2 * MIB)
     with pytest.raises(Stale):
@@ -305,8 +306,3 @@ def test_what_changed_on_the_server_is_an_error_for_its_readers_and_listed_anew(
     assert len(archive.opens) == 2 and archive.opens[1][1] == 0
     reader.close()
     other.close()
-
-
-def changed(data):
-    yield Data(0, 0, data[:MIB])
-    raise Stale("it is another version")
