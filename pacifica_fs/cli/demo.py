@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from . import demo_bare, examine
 from .codes import Exit, Failed
 from .output import Output, remark
 from .outside import Outside
@@ -21,7 +22,7 @@ HELP = """Mount a local archive, drop a folder, watch it become a transaction, r
 
 Everything happens in DIR (default: a temporary folder, removed at the end); no server and no configuration is used, and
 nothing of yours is touched. Each command is shown as you would type it and really run; each step is checked, and the
-exit code is 0 only if all held.
+exit code is 0 only if all held. Where nothing can be mounted (no /dev/fuse) the same is shown by ls, cat and cp.
 
 \b
 Examples:
@@ -48,14 +49,24 @@ NAME = "run-42"
 
 @click.command("demo", help=HELP, short_help="Try everything out, without a server.")
 @click.option("--keep", is_flag=True, help="Leave the mount and all files, to play with.")
+@click.option("--without-fuse", "without", is_flag=True, help="As where nothing can be mounted: by ls, cat and cp.")
 @click.argument("dir", type=Path, required=False)
 @click.pass_obj
-def command(outside: Outside, keep: bool, dir: Path | None) -> Exit:
+def command(outside: Outside, keep: bool, without: bool, dir: Path | None) -> Exit:
     """Show everything."""
     folder = _folder(dir)
     demo = Demo(Transcript(folder, Output(), environment()))
     try:
         demo.prepare()
+        missing = (
+            ["--without-fuse was given"]
+            if without
+            else [each.text for each in examine.fuse(False) if each.level == "wrong"]
+        )
+        if missing:
+            demo_bare.show(demo.transcript, NAME, missing)
+            demo.transcript.say(f"All of it worked: {demo.transcript.checks} checks. For a mount: pacifica-fs check")
+            return Exit.OK
         demo.mount()
         demo.upload()
         demo.read_back()

@@ -23,9 +23,18 @@ COMMANDS = {
     "discard": "Forget a bundle and its files.",
     "safe-to-delete": "Say which files of a folder are in an archive, verified.",
     "drop": "Put a folder into the drop without writing it twice.",
+    "fetch": "Fetch files into the cache, or copy them out.",
+    "evict": "Remove files from the cache.",
+    "verify": "Compare what is in the cache with its digests.",
+    "pin": "Keep files in the cache.",
     "recall": "Have files brought back from an archive's tapes.",
     "events": "Receive CloudEvents over HTTP and hand them to the mount.",
+    "ls": "List folders of the archives, without a mount.",
+    "cat": "Write files of the archives to standard output, without a mount.",
+    "cp": "Copy from the archives, or into the drop, without a mount.",
+    "init": "Write a commented configuration from what other programs know.",
     "check": "Check the configuration, FUSE and each archive; or a sidecar.",
+    "report": "Collect what a bug report needs, without secrets.",
     "demo": "Try everything out, without a server.",
 }
 

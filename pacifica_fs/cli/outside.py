@@ -5,7 +5,8 @@ Everything is imported when it is used, so that `--help` needs nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,28 @@ class MountPoint(msgspec.Struct, frozen=True):
     path: Path
     source: str = ""
     mine: bool = True
+
+
+class Tree(Protocol):
+    """A tree without a mount (`service.bare.Bare`); paths have no leading slash."""
+
+    def item(self, path: str) -> Any:
+        """What is at a path: `name folder size mtime target`."""
+
+    def items(self, path: str) -> Sequence[Any]:
+        """What is in a folder."""
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """A file's content."""
+
+    def put(self, source: Path, path: str) -> None:
+        """Copy a local file into the drop."""
+
+    def make(self, path: str) -> None:
+        """Make a folder in the drop."""
+
+    def commit(self, path: str) -> None:
+        """Say that a bundle is complete."""
 
 
 class Outside(Protocol):
@@ -57,6 +80,9 @@ class Outside(Protocol):
 
     def failed(self, message: str, code: int) -> None:
         """Tell whoever started this daemon and waits for it why it ends; nothing where nobody waits."""
+
+    def tree(self, config: Config, places: Places, uploads: bool = False) -> AbstractContextManager[Tree]:
+        """The tree without a mount, while the context lasts; `uploads`: with a drop that works."""
 
     def probe(self, config: Config, places: Places) -> Sequence[Finding]:
         """What `App.check` finds about the archives."""

@@ -19,7 +19,7 @@ from . import findings, options
 from .codes import Exit, Failed
 from .findings import Finding
 from .options import Parsed
-from .outside import MountPoint
+from .outside import MountPoint, Tree
 
 if TYPE_CHECKING:
     from ..model import Health, Problem
@@ -124,6 +124,12 @@ class Rooms:
         App.build(config, places, self.clock, self.environ, tail=tail, owner=str(mountpoint)).serve(
             mountpoint, mount, lambda: logging.getLogger("pacifica_fs").info("mounted on %s", mountpoint)
         )
+
+    @contextlib.contextmanager
+    def tree(self, config: Config, places: Places, uploads: bool = False) -> Iterator[Tree]:
+        """The tree without a mount."""
+        with _quiet(), self._app(config, places).without_mount(uploads) as tree:
+            yield tree
 
     def probe(self, config: Config, places: Places) -> Sequence[Finding]:
         """Ask every archive."""

@@ -26,7 +26,7 @@ class Checker:
 
     def __init__(self, lane: Lane, passed: Callable[[], None]) -> None:
         self._lane, self._passed = lane, passed
-        self._outages = Pauses(10.0, 600.0)
+        self._outages = Pauses(2.0, 60.0)
 
     def step(self) -> float | None:
         """Check every sealed bundle that is due; when to look again."""

@@ -139,8 +139,10 @@ class Courier:
         bundle.sent, bundle.percent = 0, 0.0
 
     def _later(self, bundle: SpoolBundle) -> None:
-        self._sends.later(bundle.journal.id, self._lane.clock.monotonic())
-        bundle.retry_at = self._sends.due(bundle.journal.id)
+        """Not before a pause, which grows; it stays short where a try costs nothing because no byte goes out."""
+        now = self._lane.clock.monotonic()
+        self._sends.later(bundle.journal.id, now)
+        bundle.retry_at = min(self._sends.due(bundle.journal.id), now + (600.0 if bundle.sent else 60.0))
 
 
 def resumed(bundle: SpoolBundle, now: float) -> None:

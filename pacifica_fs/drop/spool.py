@@ -57,9 +57,13 @@ class Spool:
         clock: Clock,
         sidecar_names: tuple[str, ...],
         stirred: Callable[[SpoolBundle], None],
+        rhythm: float = float("inf"),
     ) -> None:
+        """`rhythm`: seconds after which a pause between two files, found at a start, is taken for one of the machine:
+        the bundle would have been complete.
+        """
         self.root, self.disk, self.clock = root, disk, clock
-        self._sidecar_names, self._stirred = sidecar_names, stirred
+        self._sidecar_names, self._stirred, self._rhythm = sidecar_names, stirred, rhythm
         self._lock_fd = -1
         self.index = threading.RLock()
         self.bundles: dict[str, SpoolBundle] = {}
@@ -97,6 +101,8 @@ class Spool:
 
     def recover(self) -> None:
         """Find what is there; leftovers of half-made bundles (which never held a file) go."""
+        found: dict[str, SpoolBundle] = {}
+        by_name: dict[tuple[str, str], list[SpoolBundle]] = {}
         for entry in sorted(os.scandir(self.root / "bundles"), key=lambda entry: entry.name):
             if entry.name.startswith(".new-"):
                 self.disk.remove_tree(entry.path)
@@ -108,9 +114,12 @@ class Spool:
             except (OSError, ValueError) as error:
                 log.error("%s cannot be understood, and is left as it is: %s", entry.path, error)
                 continue
-            bundle = self._add(journal)
+            bundle = found[journal.id] = self._bundle(journal)
+            by_name.setdefault((journal.archive, journal.name), []).append(bundle)
             if journal.revisable:
                 self._settle(bundle)
+        self.bundles = found
+        self.by_name = {key: tuple(reversed(bundles)) for key, bundles in by_name.items()}
 
     def create(
         self,
@@ -178,9 +187,12 @@ class Spool:
         except KeyError:
             raise NotFound(f"there is no bundle {id}") from None
 
-    def _add(self, journal: Journal) -> SpoolBundle:
+    def _bundle(self, journal: Journal) -> SpoolBundle:
         folder = self.root / "bundles" / journal.id
-        bundle = SpoolBundle(folder, journal, self.disk, self.clock, self._sidecar_names, self._stirred)
+        return SpoolBundle(folder, journal, self.disk, self.clock, self._sidecar_names, self._stirred)
+
+    def _add(self, journal: Journal) -> SpoolBundle:
+        bundle = self._bundle(journal)
         self.bundles = {**self.bundles, journal.id: bundle}
         self._name(bundle)
         return bundle
@@ -214,7 +226,8 @@ class Spool:
                 data.append(state.st_ctime_ns)
         data.sort()
         if bundle.journal.times.keys().isdisjoint((State.HELD, State.FAILED)):  # nobody was asked for a correction
-            bundle.gap = max((later - one for one, later in itertools.pairwise(data)), default=0) / 1e9
+            gaps = ((later - one) / 1e9 for one, later in itertools.pairwise(data))
+            bundle.gap = max((gap for gap in gaps if gap <= self._rhythm), default=0.0)
         now = self.clock.monotonic()
         if sidecar:
             bundle.sidecar_at = now

@@ -51,7 +51,10 @@ class MountOptions(msgspec.Struct, frozen=True):
 def prepare(mountpoint: Path, options: MountOptions) -> None:
     """Everything that would make a mount fail, found before; heals a dead mount of our own. MountError."""
     if not DEVICE.exists():
-        raise MountError("/dev/fuse is missing; load it with: modprobe fuse (in a container: --device /dev/fuse)")
+        raise MountError(
+            "/dev/fuse is missing; load it with: modprobe fuse (in a container: --device /dev/fuse); "
+            "pacifica-fs ls, cat and cp work without"
+        )
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         raise MountError("/dev/fuse may not be opened by this user; the administrator can: chmod 666 /dev/fuse")
     if ctypes.util.find_library("fuse3") is None:
@@ -97,9 +100,8 @@ def heal(mountpoint: Path) -> None:
 
 def caller() -> int:
     """The uid of the program whose request is being answered by this thread."""
-    from .binding import caller  # needs libfuse3
-
-    return caller()
+    binding = sys.modules.get(f"{__package__}.binding")  # not there without a mount, nor without libfuse3
+    return int(binding.caller()) if binding is not None else os.getuid()
 
 
 def user_allow_other() -> bool:
@@ -135,7 +137,7 @@ def serve(
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
 
     look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
-    operations = Operations(root, content, look, requests=requests, spare=spare)
+    operations = Operations(root, content, look, requests=requests, spare=spare, caller=caller)
     _many_files()
 
     def ready() -> None:

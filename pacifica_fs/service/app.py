@@ -9,7 +9,8 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,13 @@ from ..events.desk import Desk
 from ..events.folder import EventsFolder
 from ..events.prefetch import Prefetch
 from ..model import Event, FileRef, Health
+from ..mount.operations import Look, Operations
 from ..mount.session import MountOptions, caller, serve
 from ..tree import views
 from ..tree.shelf import Shelf
 from ..tree.virtual import Entries, FixedFile, ListedFolder
 from . import export, kinds, metrics, status
+from .bare import Bare
 from .follow import Follow
 from .health import Watch
 from .log import Tail
@@ -188,6 +191,23 @@ class App:
             requests=self.requests,
             spare=self._spare,
         )
+        self._close()
+
+    @contextmanager
+    def without_mount(self, uploads: bool = False) -> Iterator[Bare]:
+        """The tree for this process alone, while the context lasts; `uploads`: with a drop that works."""
+        self.content.start()
+        if uploads:
+            self.drop.start()
+        try:
+            yield Bare(Operations(self.root(), self.content, Look(os.getuid(), os.getgid()), spare=self._spare))
+        finally:
+            self.content.close()
+            if uploads:
+                self.drop.stop()
+            self._close()
+
+    def _close(self) -> None:
         for archive in self.archives.values():
             archive.close()
         self._shelf.close()
@@ -268,7 +288,7 @@ class App:
         return status.Sources(
             uploads=self.drop.uploads,
             downloads=self.content.downloads,
-            cache=self.content.usage,
+            cache=lambda: {**self.content.usage(), "pins": self.content.pins()},
             archives=self.archives,
             events={name: desk.notes for name, desk in self.desks.items()},
             watch=self.watch,

@@ -46,7 +46,7 @@ class Watch:
         return self._last.get(name)
 
     def _run(self, archive: Archive) -> None:
-        before, wake = True, self._wake[archive.name]
+        before, wrong, wake = True, "", self._wake[archive.name]
         while not self._stop.is_set():
             try:
                 health = archive.probe()
@@ -59,8 +59,10 @@ class Watch:
                     log.info("archive %s answers again", archive.name)
                 else:
                     log.warning("archive %s is out of reach: %s", archive.name, health.error)
-            before = health.reachable
+            elif health.reachable and health.error not in ("", wrong):
+                log.warning("archive %s: %s", archive.name, health.error)
+            before, wrong = health.reachable, health.error
             wake.clear()
             if self._stop.wait(min(APART, ILL)):
                 return
-            wake.wait(WELL if health.reachable else ILL)
+            wake.wait(WELL if health.reachable and not health.error else ILL)

@@ -130,9 +130,10 @@ class Answers:
             name=f"{name}\0group",
             type=Group,
         )
-        # A container's files do not change, so they are believed for longer than listings.
+        # A container's files do not change, so they are believed for longer than listings; unless others may come.
+        lasting = ttl if archive.capabilities.growing else 10 * ttl
         self._folders: Fresh[Sequence[FileRef], Folders] = Fresh(
-            10 * ttl,
+            lasting,
             clock,
             lambda key, files: self.folders_of(key[0], files),
             capacity=FILES_KEPT,
@@ -145,7 +146,7 @@ class Answers:
         )
         # Nothing in it: the container is not listed folder by folder.
         self._levels: Fresh[tuple[Inside, ...], tuple[Level, ...]] = Fresh(
-            10 * ttl,
+            lasting,
             clock,
             lambda key, insides: tuple(level_of(inside, key[1:]) for inside in insides),
             capacity=FILES_KEPT,

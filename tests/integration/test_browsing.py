@@ -158,6 +158,8 @@ def test_policy_alone_lists_what_is_mine_and_opens_the_rest(mount, many):
     assert "bkim" in (mount.path / "bare/projects/README.txt").read_text()
     assert str(many[0]) in folders(mount, "bare", "projects", "51003")
     assert json.loads((mount.path / "bare/projects/51003.json").read_text())["title"] == "Protein folds"
+    assert {"2001", "2003"} <= set(folders(mount, "bare", "instruments"))
+    assert "2004" not in folders(mount, "bare", "instruments")
     assert folders(mount, "bare", "users") == ["bkim"]
     assert str(many[0]) in folders(mount, "bare", "users", "cnovak")
     assert str(many[0]) in folders(mount, "bare", "instruments", "2003")

@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -151,7 +153,7 @@ def test_a_job_that_the_site_forgot(mount, bundles, front, pacifica_site):
 
 
 def test_the_server_is_killed_within_the_body(alone, pacifica_faults):
-    mount, bundles = alone(straight(pacifica_faults), bandwidth="400 KiB")
+    mount, bundles = alone(straight(pacifica_faults), bandwidth="200 KiB")
     name = bundles.drop({"a": DATA})
     until("some of it went out", lambda: mount.status(name)["state"] == "sending" and mount.status(name)["sent"])
     pacifica_faults.kill("ingest")
@@ -230,6 +232,23 @@ def test_the_site_judges_a_sidecar_while_data_is_still_copied(mount, bundles):
         (folder / "metadata.json").write_text('{"project": "nosuch", "instrument": 2001}')
         until("the verdict", lambda: "nosuch is not known to the site" in bundles.words(name))
         assert mount.status(name)["state"] == "open"
+
+
+def test_a_dry_run_of_a_sidecar(mount, tmp_path):
+    """`pacifica-fs check SIDECAR --archive X`: the site's own verdict, before anything is copied."""
+
+    def check(**fields):
+        sidecar = tmp_path / "metadata.json"
+        sidecar.write_text(json.dumps(fields))
+        words = [sys.executable, "-m", "pacifica_fs", "check", "-c", mount.config, sidecar, "--archive", "site"]
+        done = subprocess.run(words, env=mount.environment, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    assert check(project="51001", instrument=2001)[0] == 0
+    code, words = check(project="nosuch", instrument=2001)
+    assert code == 1 and "project nosuch is not known to the site" in words
+    code, words = check(project="51003", instrument=2003)
+    assert code == 1 and "may not upload to project 51003 with instrument 2003" in words
 
 
 # Jobs that fail at each task of ingest: what arrives there is changed on the way.

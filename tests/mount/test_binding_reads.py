@@ -144,6 +144,25 @@ def test_status_files_are_read_by_every_program(mount):
         assert one.read() == first != (mount.path / "status/counts").read_bytes()
 
 
+def test_what_has_no_size_before_it_was_read_is_read_whole_and_anywhere(mount, tmp_path):
+    path = mount.path / "exports/export.csv"
+    assert path.stat().st_size == 0
+    whole = path.read_bytes()
+    assert whole == b"".join(b"%d,row\n" % number for number in range(100_000))
+    for command in (["cat", path], ["dd", f"if={path}", "bs=64k", "status=none"], ["head", "-c", "2000000", path]):
+        assert subprocess.run(command, capture_output=True, check=True, timeout=30).stdout == whole
+    subprocess.run(["cp", path, tmp_path / "copy"], check=True, timeout=30)
+    assert (tmp_path / "copy").read_bytes() == whole
+    with path.open("rb") as stream:
+        stream.seek(500_000)
+        assert stream.read(10) == whole[500_000:500_010]
+        stream.seek(5)
+        assert stream.read(10) == whole[5:15]
+    with pytest.raises(OSError) as caught:
+        path.open("r+b")
+    assert caught.value.errno == errno.EROFS
+
+
 def test_attributes(mount):
     path = mount.path / "files/complete"
     found = os.stat(path)

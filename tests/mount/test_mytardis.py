@@ -105,9 +105,11 @@ def test_wrong_credentials_are_seen_at_once(mounted, tardis):
     with pytest.raises(PermissionError):
         os.listdir(mount.path / "tardis")
     end = time.monotonic() + 30
-    while "credentials" not in (found := mount.json("status/archives/tardis.json"))["error"]:
-        assert time.monotonic() < end, found
+    while "archive tardis: " not in (log := mount.read("status/log").decode()):
+        assert time.monotonic() < end, log
         time.sleep(0.1)
+    assert "wrong credentials" in log
+    assert "wrong credentials" in mount.json("status/archives/tardis.json")["error"]
 
 
 def test_an_outage_is_no_empty_folder(mount, tardis):

@@ -56,7 +56,13 @@ class MyTardisArchive:
     @property
     def capabilities(self) -> Capabilities:
         """Ranges are found out: see Downloads."""
-        return Capabilities(ranges=self._downloads.ranges, batch=BATCH, instant=True, parallel=self._options.parallel)
+        return Capabilities(
+            ranges=self._downloads.ranges,
+            batch=BATCH,
+            instant=True,
+            parallel=self._options.parallel,
+            growing=True,
+        )
 
     def groups(self, dimension: str, where: Where) -> Listing[Group]:
         """See Archive."""

@@ -12,8 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+from pacifica_fs.archive import Data, Waiting
+from pacifica_fs.clock import SystemClock
 from pacifica_fs.errors import ConfigError, PacificaFSError
+from pacifica_fs.model import UNKNOWN, FileRef
 from pacifica_fs.mount.session import MountOptions, failed, serve
+from pacifica_fs.tree.spooled import SpooledFile, Spooling
 
 from .content import MIB, Content
 from .tree import Down, DropFolder, Fixed, Remote, Symlink, Virtual
@@ -26,12 +30,26 @@ KIND_SIZES = {
 NAMES = ["with space", "ünïcödé ☃", "x" * 255, "new\nline", os.fsdecode(b"bad \xff\xfe byte"), "back\\slash,comma"]
 
 
+EXPORT = b"".join(b"%d,row\n" % number for number in range(100_000))
+
+
+class Exports:
+    """An archive whose files have no size before they were read."""
+
+    def open(self, files, *, start=0, attempt=0):
+        yield Waiting("it is made")
+        for at in range(0, len(EXPORT), 70_000):
+            yield Data(0, at, EXPORT[at : at + 70_000])
+
+
 def build(arguments, counted, content, drop):
     files = {name: Remote(name, size) for name, size in KIND_SIZES.items()}
     blocked = [f"blocked{i}" for i in range(310)] + [f"blocked-direct{i}" for i in range(310)]
     files |= {name: Remote(name, 4 * MIB) for name in blocked}
     many = {f"file{i:05}.dat": Remote(f"complete{i}", 4096) for i in range(arguments.many)}
     names = {name: Remote("memory-" + name, 10) for name in NAMES}
+    ref = FileRef("toy", "67", "export", ("export.csv",), UNKNOWN, 1_500_000_000_000_000_000)
+    exports = {"export.csv": SpooledFile(ref, Spooling(Exports(), SystemClock(), drop.with_name("reading"), 10))}
     big = {"complete-big": Remote("complete-big", arguments.big)} if arguments.big else {}
 
     def numbers():
@@ -51,6 +69,7 @@ def build(arguments, counted, content, drop):
         "root",
         {
             "files": Fixed("files", files),
+            "exports": Fixed("exports", exports),
             "names": Fixed("names", names),
             "many": Fixed("many", many),
             "big": Fixed("big", big),

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pacifica_fs.errors import Denied, NotFound
-from pacifica_fs.tree.views import walk
+from pacifica_fs.tree.views import ArchiveTree, walk
+from tests.unit.transport.conftest import FakeClock
 
 from .conftest import names, paths
 
@@ -153,3 +154,15 @@ def test_too_many_experiments_are_said(tardis, archive, tree):
     assert names(root) == ["README.txt"]
     assert "cd 12" in walk(root, "README.txt").render().decode()
     assert "plain.txt" in names(root, "1", "2")
+
+
+@pytest.mark.parametrize("whole_dataset", [1000, 1])
+def test_a_data_set_that_an_instrument_writes_to_grows(tardis, archive, whole_dataset):
+    server, clock = tardis(), FakeClock()
+    made = archive(server, whole_dataset=whole_dataset)
+    root = ArchiveTree(made, 60.0, 10_000, clock).root()
+    before = len(names(root, ONE, TWO))
+    server.site.file(2, "", "new.dat", b"new")
+    assert len(names(root, ONE, TWO)) == before
+    clock.time += 61
+    assert "new.dat" in names(root, ONE, TWO)

@@ -1,11 +1,13 @@
 """The providers that are there by themselves: web, file, and fsspec's."""
 
 import errno
+import importlib
 import os
+import threading
 
 import pytest
 
-from pacifica_fs.errors import BadAnswer, Denied, NotFound, Stale, Unobtainable, Unreachable, to_errno
+from pacifica_fs.errors import BadAnswer, Denied, NotFound, PacificaFSError, Stale, Unobtainable, Unreachable, to_errno
 from pacifica_fs.transport.providers import Remote, others
 
 from .conftest import BASE, whole
@@ -207,3 +209,36 @@ class TestFsspec:
         monkeypatch.setattr(others.importlib, "import_module", missing)
         with pytest.raises(Unobtainable, match=r"pacifica-fs\[fsspec\]"):
             providers().open(file("s3://bucket/key"))
+
+
+class TestFtp:
+    """A real server."""
+
+    @pytest.fixture
+    def ftp(self, tmp_path):
+        authorizers = pytest.importorskip("pyftpdlib.authorizers")
+        handlers, servers = importlib.import_module("pyftpdlib.handlers"), importlib.import_module("pyftpdlib.servers")
+        (tmp_path / "ftp").mkdir()
+        (tmp_path / "ftp/a b.dat").write_bytes(DATA)
+        users = authorizers.DummyAuthorizer()
+        users.add_user("me", "secret", str(tmp_path / "ftp"), perm="elr")
+        handler = type("Handler", (handlers.FTPHandler,), {"authorizer": users})
+        server = servers.ThreadedFTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"timeout": 0.05}, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.address[1]}"
+        server.close_all()
+        thread.join(10)
+
+    def test_whole_and_from_the_middle(self, providers, ftp):
+        made = providers(ftp={"username": "me", "password": "secret"})
+        for start in (0, 1000):
+            found = made.open(file(f"ftp://{ftp}/a b.dat"), start)
+            assert found.start == start and found.size == len(DATA) and whole(found) == DATA[start:]
+
+    def test_what_is_missing_or_refused(self, providers, ftp):
+        with pytest.raises(Unobtainable):
+            providers(ftp={"username": "me", "password": "secret"}).open(file(f"ftp://{ftp}/missing"))
+        with pytest.raises(PacificaFSError) as caught:
+            providers(ftp={"username": "me", "password": "wrong-word"}).open(file(f"ftp://{ftp}/a b.dat"))
+        assert "wrong-word" not in str(caught.value)
