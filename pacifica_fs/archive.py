@@ -177,6 +177,14 @@ class Folded(Protocol):
 
 
 @runtime_checkable
+class Gathers(Protocol):
+    """What an `instant` archive may have besides: some files come better in one `open` with others, up to `batch`."""
+
+    def gathers(self, file: FileRef) -> bool:
+        """Whether this is such a file. Asks nobody."""
+
+
+@runtime_checkable
 class Recalls(Protocol):
     """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
 

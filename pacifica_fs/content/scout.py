@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
-from ..archive import Archive
+from ..archive import Archive, Gathers
 from ..clock import Clock
 from ..model import FileRef
 from .readahead import FORGET, UNDER_WAY, Head, Pace, Scan
@@ -53,6 +53,7 @@ class Scout:
         self._ahead = ahead
         self._lock = threading.Lock()
         self._scans: LRUCache[tuple[str, ...], Scan | str] = LRUCache(SCANS)
+        self._gathers = {name: archive for name, archive in archives.items() if isinstance(archive, Gathers)}
         self._paces: dict[str, Pace] = {}
         self._batches: dict[str, int] = {}
 
@@ -78,12 +79,14 @@ class Scout:
         with self._lock:
             head = scan.opened(ref.id, self._clock.monotonic())
         if head is not None:
-            self._more(ref.archive, scan, head)
+            self._more(ref, scan, head)
 
-    def _more(self, name: str, scan: Scan, head: Head) -> None:
-        capabilities = self._archives[name].capabilities
-        if capabilities.batch > 1 and not capabilities.instant:
-            self._batch(name, scan, head, capabilities.batch)
+    def _more(self, ref: FileRef, scan: Scan, head: Head) -> None:
+        capabilities = self._archives[ref.archive].capabilities
+        gathers = self._gathers.get(ref.archive)
+        gathered = not capabilities.instant or (gathers is not None and gathers.gathers(ref))
+        if capabilities.batch > 1 and gathered:
+            self._batch(ref.archive, scan, head, capabilities.batch)
             return
         with self._lock:
             refs = scan.window(head, capabilities.parallel)

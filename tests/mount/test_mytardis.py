@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.mount.harness import COMMAND
-from tests.servers.mytardis import FakeTardis
+from tests.servers.mytardis import FakeTardis, Site
 
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(120)]
 ONE, TWO = "Cryo EM: run 12%2Fα_1", "Results & notes (final)_2"
@@ -120,3 +120,55 @@ def test_an_outage_is_no_empty_folder(mount, tardis):
     with pytest.raises(OSError) as caught:
         os.listdir(folder / "Raw frames_1")
     assert caught.value.errno == errno.EHOSTDOWN
+
+
+PROVIDER = """
+from pacifica_fs.transport.providers import OneByOne
+
+class Noting(OneByOne):
+    def __init__(self, context):
+        self.log = context.options["log"]
+
+    def download_datafiles(self, files):
+        with open(self.log, "a") as log:
+            print(*(file.id for file in files), file=log)
+        yield from super().download_datafiles(files)
+
+    def download_datafile(self, file, start=0):
+        return Text(file.url.partition("://")[2].encode())
+
+class Text:
+    start, validator = 0, ""
+
+    def __init__(self, data):
+        self.data, self.size = data, len(data)
+
+    def chunks(self):
+        yield self.data
+
+    def close(self):
+        pass
+"""
+
+
+def test_files_of_a_mixture_of_protocols_are_fetched_ahead_in_batches(mounted, tmp_path):
+    site = Site()
+    site.user("alice")
+    site.experiment("Old", "alice")
+    site.dataset("remote", 1)
+    for n in range(60):
+        text = f"content of {n}".encode()
+        protocol = ("note", "file", "up")[n % 3]
+        site.file(1, "", f"{n:02}.txt", text, protocol=protocol, url=f"{protocol}://{text.decode()}")
+    (tmp_path / "noting.py").write_text(PROVIDER)
+    use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
+    with FakeTardis(site, old=True) as tardis:
+        table = tardis.table(providers={"note": use, "up": use})
+        mount = mounted({"archives": {"tardis": table}}, environment={"PYTHONPATH": str(tmp_path)})
+        folder = mount.path / "tardis/1/1"
+        for n in range(60):
+            assert (folder / f"{n:02}.txt").read_bytes() == f"content of {n}".encode()
+    batches = [line.split() for line in (tmp_path / "asked").read_text().splitlines()]
+    assert max(map(len, batches)) >= 4
+    for batch in batches:
+        assert len({(int(id) - 1) % 3 for id in batch}) == 1, "one provider's batch is of one protocol"

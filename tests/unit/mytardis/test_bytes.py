@@ -340,6 +340,19 @@ class TestProtocols:
         found, _ = read(made, *files)
         assert found == [b"SOME/PATH", b"by the provider\n", b"by the API\n"]
 
+    def test_what_cannot_be_had_comes_last_in_a_batch(self, old, archive):
+        made = archive(old, **self.options)
+        found = {}
+        with pytest.raises(Unobtainable, match="'xyz'"):
+            for arrival in made.open([ref(made, id, "1") for id in (5, 3, 1)]):
+                if isinstance(arrival, Data):
+                    found[arrival.index] = found.get(arrival.index, b"") + bytes(arrival.data)
+        assert found == {1: b"SOME/PATH", 2: b"by the provider\n"}
+
+    def test_files_of_other_protocols_are_gathered(self, old, archive):
+        made = archive(old, **self.options)
+        assert [made.gathers(ref(made, id, "1")) for id in (1, 2, 3)] == [True, False, True]
+
     def test_an_unknown_protocol(self, old, archive):
         made = archive(old, **self.options)
         with pytest.raises(Unobtainable, match=r"'xyz'.*archives\.tardis\.providers") as caught:
