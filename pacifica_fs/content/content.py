@@ -18,7 +18,7 @@ from ..archive import Archive
 from ..clock import Clock
 from ..errors import Corrupt, NotFound, PacificaFSError, Unreachable, WaitTimeout
 from ..model import FileRef
-from . import keys
+from . import keys, requests
 from .blob import Blob
 from .convoy import Convoy
 from .fetch import Fetcher
@@ -202,6 +202,10 @@ class Content:
             self._registry.spoil(name)  # nothing guarantees that the next fetch brings the same bytes
         return gone
 
+    def held(self, ref: FileRef) -> bool:
+        """True where a file is open or being fetched, so that it is not evicted."""
+        return ref.size > 0 and self._registry.is_open(self._name(ref))
+
     def verify(self, ref: FileRef) -> bool:
         """Compare a complete blob with its digest; False if it is not complete, or was damaged (and is gone now)."""
         if ref.size == 0:
@@ -219,6 +223,28 @@ class Content:
         self._keeper.damaged(name)
         return False
 
+    def request(self, ref: FileRef, data: bytes, allowed: bool = True) -> bool:
+        """Do what a user asks of a file in JSON, see `requests`; False if this is none of the content store's."""
+        return requests.do(self, ref, data, allowed)
+
+    def pin(self, ref: FileRef, pinned: bool) -> None:
+        """Keep a file's content in the cache once it is there, or no longer. NoSpace where too much is pinned."""
+        if ref.size == 0:
+            return
+        about = {"archive": ref.archive, "container": ref.container, "path": "/".join(ref.parts), "size": ref.size}
+        if pinned:
+            self._store.pins.add(self._name(ref), about)
+        else:
+            self._store.pins.remove(self._name(ref))
+
+    def pinned(self, ref: FileRef) -> bool:
+        """True where the file's content is to be kept."""
+        return ref.size > 0 and self._store.pins.has(self._name(ref))
+
+    def pins(self) -> list[dict[str, object]]:
+        """What is pinned, for `status/cache.json`."""
+        return self._store.pins.describe()
+
     def downloads(self) -> list[dict[str, object]]:
         """All fetches queued, under way, or failed within the last minute, as JSON-able values.
 
@@ -228,8 +254,9 @@ class Content:
         return [flight.describe() for flight in self._fetcher.flights()]
 
     def usage(self) -> dict[str, object]:
-        """Bytes and numbers for `status/cache.json`; `pinned` are files that are open: eviction spares them."""
+        """Bytes and numbers for `status/cache.json`; eviction spares `open` and `pinned` files."""
         index, room = self._store.index, self._store.room
+        pinned, pinned_bytes = self._store.pins.usage()
         return {
             "size": index.size + room.partial,
             "limit": int(self._limit),
@@ -237,7 +264,9 @@ class Content:
             "hits": self._hits,
             "misses": self._misses,
             "evicted": room.evicted,
-            "pinned": sum(1 for blob in self._registry.all() if blob.readers),
+            "open": sum(1 for blob in self._registry.all() if blob.readers),
+            "pinned": pinned,
+            "pinned_bytes": pinned_bytes,
             "partial": room.partial,
             "waiting": self._gate.waiting,
         }

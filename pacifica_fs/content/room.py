@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -39,8 +39,18 @@ class Room:
     for that lock and for files to be removed; only fetches and the housekeeper call them, never a reader.
     """
 
-    def __init__(self, limit: int, index: Index, lock: Path, owner: Callable[[], Owner], in_use: InUse) -> None:
+    def __init__(
+        self,
+        limit: int,
+        index: Index,
+        lock: Path,
+        owner: Callable[[], Owner],
+        in_use: InUse,
+        pinned: Callable[[], Collection[str]],
+    ) -> None:
+        """`pinned` gives the names of what is never evicted."""
         self.limit = limit
+        self._pinned = pinned
         self.evicted = 0
         self._quantum = min(QUANTUM, limit // 16)
         self._index = index
@@ -100,7 +110,9 @@ class Room:
                 self._evict(self._total() + most - self.limit)
             free = self.limit - self._total()
             if free < least and not needed:
-                raise NoSpace(f"the cache's limit of {self.limit} bytes is reached, and all that is in it is open")
+                raise NoSpace(
+                    f"the cache's limit of {self.limit} bytes is reached, and all that is in it is open or pinned"
+                )
             self._set(self._reserved + (most if free >= most else least))
 
     def _total(self) -> int:
@@ -119,7 +131,7 @@ class Room:
     def _evict(self, need: int) -> int:
         """Evict until `need` bytes are free, or nothing is left that may go; how many bytes went."""
         freed = 0
-        refused: set[str] = set()
+        refused = set(self._pinned()) if need > 0 else set()
         while freed < need:
             partials = {one.name: one for one in self._in_use.idle_partials()}
             chosen = choose([*self._index.candidates(), *partials.values()], need - freed, refused)

@@ -4,6 +4,7 @@
     ROOT/lock                      held while evicting, by one process at a time
     ROOT/complete/ab/NAME          verified content; see `keys` for NAME; the modification time is the last use
     ROOT/partial/PID-START-…/      what one process is filling
+    ROOT/pinned/NAME               what is not to be evicted; see `pins`
 
 Several processes share a root. A complete blob appears by rename, whole and on disk; nothing changes it afterwards.
 """
@@ -25,6 +26,7 @@ from . import keys
 from .files import BlobFile, locked
 from .index import Index
 from .owner import Owner
+from .pins import Pins
 from .room import InUse, Room
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ class Store:
         except OSError as error:
             raise ConfigError(f"the cache {root} cannot be used: {error.strerror}") from error
         self.index = Index(root / "complete")
-        self.room = Room(limit, self.index, self._lock, self._owner, in_use)
+        self.pins = Pins(root / "pinned", limit)
+        self.room = Room(limit, self.index, self._lock, self._owner, in_use, self.pins.names)
 
     def scan(self) -> None:
         """Learn what is there and sweep what dead processes left; may take a while."""

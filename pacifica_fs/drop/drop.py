@@ -83,7 +83,9 @@ class Drop:
         self._caller = caller
         self._root, self._settings, self.targets = root, settings, targets
         self._adopt, self._ingested, self._clock, self._owner = adopt, ingested, clock, owner
-        self._spool = Spool(root, disk or Disk(), clock, settings.sidecar_names, self._stirred)
+        self._spool = Spool(
+            root, disk or Disk(), clock, settings.sidecar_names, self._stirred, float(settings.quiet_unmarked)
+        )
         self._refusals = Refusals(root, disk or Disk())
         self._sites = {name: layout_of(target.settings, target.inbox) for name, target in targets.items()}
         self._workers: dict[str, tuple[Worker, ...]] = {}

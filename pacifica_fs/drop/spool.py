@@ -57,9 +57,13 @@ class Spool:
         clock: Clock,
         sidecar_names: tuple[str, ...],
         stirred: Callable[[SpoolBundle], None],
+        rhythm: float = float("inf"),
     ) -> None:
+        """`rhythm`: seconds after which a pause between two files, found at a start, is taken for one of the machine:
+        the bundle would have been complete.
+        """
         self.root, self.disk, self.clock = root, disk, clock
-        self._sidecar_names, self._stirred = sidecar_names, stirred
+        self._sidecar_names, self._stirred, self._rhythm = sidecar_names, stirred, rhythm
         self._lock_fd = -1
         self.index = threading.RLock()
         self.bundles: dict[str, SpoolBundle] = {}
@@ -222,7 +226,8 @@ class Spool:
                 data.append(state.st_ctime_ns)
         data.sort()
         if bundle.journal.times.keys().isdisjoint((State.HELD, State.FAILED)):  # nobody was asked for a correction
-            bundle.gap = max((later - one for one, later in itertools.pairwise(data)), default=0) / 1e9
+            gaps = ((later - one) / 1e9 for one, later in itertools.pairwise(data))
+            bundle.gap = max((gap for gap in gaps if gap <= self._rhythm), default=0.0)
         now = self.clock.monotonic()
         if sidecar:
             bundle.sidecar_at = now

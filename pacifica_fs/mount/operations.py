@@ -74,6 +74,12 @@ class ContentStore(Protocol):
     def state(self, ref: FileRef) -> str:
         """`remote`, `cached`, …"""
 
+    def request(self, ref: FileRef, data: bytes, allowed: bool) -> bool:
+        """Do what a user wants of a file's content (evict, pin, …), Denied where that user is not `allowed` to.
+
+        False if it is for somebody else to do.
+        """
+
 
 class Look(msgspec.Struct, frozen=True):
     """Whose the files are and what modes the archives' nodes have."""
@@ -130,7 +136,7 @@ class Open:
 
 class Operations:
     """One mounted tree. `volatile` names the top folders whose content changes by itself; `spare` gives the total and
-    free bytes that `df` shows for what has no `space` of its own.
+    free bytes that `df` shows for what has no `space` of its own; `caller` says whose request a thread answers.
     """
 
     def __init__(
@@ -141,8 +147,10 @@ class Operations:
         volatile: Sequence[str] = ("drop", "status"),
         requests: Counter[str] | None = None,
         spare: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        caller: Callable[[], int] = os.getuid,
     ) -> None:
         self._spare = spare
+        self._caller = caller
         self._root = root
         self._born = time.time_ns()  # the time of what has none
         self._content = content
@@ -384,12 +392,21 @@ class Operations:
         return names
 
     def set_xattr(self, path: str, name: str, value: bytes) -> None:
-        """What a user asks of a folder that takes requests, under the name CONTROL; any other is refused."""
-        control = getattr(self.resolve(path), "control", None)
-        if name == CONTROL and control is not None:
+        """What a user asks of a file or folder that takes requests, under the name CONTROL; any other is refused."""
+        node = self.resolve(path)
+        control, ref = getattr(node, "control", None), getattr(node, "ref", None)
+        if name != CONTROL or (control is None and ref is None):
+            self.refuse_xattr(path)
+        elif ref is not None and self._content.request(ref, value, self._decides()):
+            return
+        elif control is not None:
             control(value)
         else:
-            self.refuse_xattr(path)
+            raise Invalid(f"not a request: {value[:100]!r}")
+
+    def _decides(self) -> bool:
+        """Whether the caller may say what is in the cache: who mounted it, or root."""
+        return self._caller() in (0, os.getuid(), self.look.uid)
 
     def symlink(self, target: str, path: str) -> None:
         """A link, where a folder takes them; else refused as `refuse_special`."""

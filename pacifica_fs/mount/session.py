@@ -137,7 +137,7 @@ def serve(
     from .binding import Binding  # needs libfuse3, whose absence has been explained above
 
     look = Look(options.uid, options.gid, options.file_mode, options.dir_mode)
-    operations = Operations(root, content, look, requests=requests, spare=spare)
+    operations = Operations(root, content, look, requests=requests, spare=spare, caller=caller)
     _many_files()
 
     def ready() -> None:

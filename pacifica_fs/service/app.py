@@ -288,7 +288,7 @@ class App:
         return status.Sources(
             uploads=self.drop.uploads,
             downloads=self.content.downloads,
-            cache=self.content.usage,
+            cache=lambda: {**self.content.usage(), "pins": self.content.pins()},
             archives=self.archives,
             events={name: desk.notes for name, desk in self.desks.items()},
             watch=self.watch,

@@ -153,7 +153,7 @@ def test_a_job_that_the_site_forgot(mount, bundles, front, pacifica_site):
 
 
 def test_the_server_is_killed_within_the_body(alone, pacifica_faults):
-    mount, bundles = alone(straight(pacifica_faults), bandwidth="400 KiB")
+    mount, bundles = alone(straight(pacifica_faults), bandwidth="200 KiB")
     name = bundles.drop({"a": DATA})
     until("some of it went out", lambda: mount.status(name)["state"] == "sending" and mount.status(name)["sent"])
     pacifica_faults.kill("ingest")

@@ -12,12 +12,13 @@ from ...errors import Corrupt, PacificaFSError
 from ...model import BundleFile
 from .tarstream import BLOCK
 
-PIECE = 2**20
+PIECE = 2**18
+"""Bytes. A slow `[drop] bandwidth` waits after each piece, and servers hang up after ten seconds without a byte."""
 END = bytes(2 * BLOCK)
 
 
 class TarBody:
-    """The pieces of the tar, each at most a megabyte; see `transport.http.Body`. For one upload.
+    """The pieces of the tar, each at most PIECE bytes and a header; see `transport.http.Body`. For one upload.
 
     `sent` is called with the number of bytes passed on so far. `settle` is called once all files have been passed on,
     and returns when they have left this machine; then `last`, once, before the first byte of `metadata.txt`'s member:

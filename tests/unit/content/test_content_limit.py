@@ -94,7 +94,7 @@ def test_what_is_open_is_never_evicted(make, archive, clock):
     read_all(content, refs[0])
     settle(content)
     reader = content.open(refs[0], "/open")
-    assert content.usage()["pinned"] == 1
+    assert content.usage()["open"] == 1
     assert content.evict(refs[0]) is False
     for ref in refs[1:]:
         clock.advance(100)

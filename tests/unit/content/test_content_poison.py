@@ -150,7 +150,7 @@ def test_the_true_size_is_known_after_a_restart(make, archive):
     content = make()
     with pytest.raises(Corrupt):
         read_all(content, ref)
-    until(lambda: content.usage()["files"] == 1 and content.usage()["pinned"] == 0)
+    until(lambda: content.usage()["files"] == 1 and content.usage()["open"] == 0)
     content.close()
     again = make()
     until(lambda: again.usage()["files"] == 1)

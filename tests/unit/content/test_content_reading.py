@@ -449,7 +449,7 @@ def test_status_values_can_be_shown(content, archive):
     (entry,) = json.loads(json.dumps(content.downloads()))
     assert (entry["waiting_for"], entry["polls"], entry["waiting"]) == ("the test lets it wait", 1, 1)
     usage = json.loads(json.dumps(content.usage()))
-    assert (usage["misses"], usage["hits"], usage["waiting"], usage["pinned"]) == (1, 0, 1, 1)
+    assert (usage["misses"], usage["hits"], usage["waiting"], usage["open"]) == (1, 0, 1, 1)
     archive.contents.clear()
     reader.close()
     content.close()

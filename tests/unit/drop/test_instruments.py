@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
+from pacifica_fs.config import Duration
+
 from .conftest import SIDECAR
 
 
@@ -59,6 +63,19 @@ def test_a_restart_does_not_forget_the_gaps(rig):
     assert rig.upload().state == "open"
     pass_time(rig, 1 + 4 * bundle.gap)
     rig.until_state("done", advance=1)
+
+
+def test_a_night_without_the_machine_is_no_rhythm(rig):
+    """A pause that would have completed the bundle can only be one in which nobody watched."""
+    rig.mkdir("run")
+    rig.put("run/evening")
+    time.sleep(0.3)
+    rig.put("run/morning")
+    rig.stop()
+    rig.settings = msgspec.structs.replace(rig.settings, quiet_unmarked=Duration(0.2))
+    rig.start()
+    (bundle,) = rig.drop._spool.bundles.values()
+    assert bundle.gap <= 0.2
 
 
 def test_what_cannot_be_taken_back_waits_for_a_word(rig):

@@ -19,7 +19,7 @@ from pacifica_fs.errors import (
     Unreachable,
     Unsupported,
 )
-from pacifica_fs.mount.operations import Look, Operations
+from pacifica_fs.mount.operations import CONTROL, Look, Operations
 from pacifica_fs.tree.virtual import ListedFolder
 
 from .toys import ToyContent, ToyFile, tree
@@ -275,3 +275,19 @@ def test_how_much_room_there_is_asks_no_server(toy, monkeypatch):
     monkeypatch.setattr(type(site), "lookup", lambda *_: pytest.fail("looked up"), raising=True)
     monkeypatch.setattr(operations, "_root", site)
     assert operations.space("/site/7/file") == (8, 4)
+
+
+def test_what_a_user_asks_of_a_file_goes_to_the_content_store_with_whether_he_may():
+    root, _ = tree()
+    content, uid = ToyContent(), [os.getuid()]
+    operations = Operations(root, content, Look(1000, 100), caller=lambda: uid[0])
+    operations.set_xattr("/site/7/file", CONTROL, b"evict")
+    uid[0] = 54321
+    operations.set_xattr("/site/7/file", CONTROL, b"evict")
+    assert content.requested == [("1", b"evict", True), ("1", b"evict", False)]
+    with pytest.raises(Invalid):
+        operations.set_xattr("/site/7/file", CONTROL, b"nonsense")
+    with pytest.raises(ReadOnly):
+        operations.set_xattr("/site/7/file", "user.other", b"x")
+    with pytest.raises(ReadOnly):
+        operations.set_xattr("/site", CONTROL, b"evict")

@@ -127,7 +127,7 @@ class ToyReading:
 
 class ToyContent:
     def __init__(self):
-        self.caching, self.opened = "KEEP", []
+        self.caching, self.opened, self.requested = "KEEP", [], []
 
     def open(self, ref, path, among=None):
         self.opened.append((ref.id, path, ToyReading(self.caching)))
@@ -138,6 +138,10 @@ class ToyContent:
 
     def state(self, ref):
         return "remote"
+
+    def request(self, ref, data, allowed):
+        self.requested.append((ref.id, data, allowed))
+        return b"evict" in data
 
 
 def archive_file(id="1", name="file", size=7):
