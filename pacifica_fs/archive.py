@@ -183,6 +183,9 @@ class Gathers(Protocol):
     def gathers(self, file: FileRef) -> bool:
         """Whether this is such a file. Asks nobody."""
 
+    def open_group(self, group: str, files: Sequence[FileRef]) -> Iterator[Arrival]:
+        """As `open`: all such files of a group (see `Archive.groups`), whatever container they are in."""
+
 
 @runtime_checkable
 class Recalls(Protocol):

@@ -104,8 +104,14 @@ class MyTardisArchive:
 
     def open(self, files: Sequence[FileRef], *, start: int = 0, attempt: int = 0) -> Iterator[Arrival]:
         """See Archive. A thread of its own talks to the servers, so a caller never waits longer than two seconds."""
+        return self._pumped(self._read(tuple(files), start))
+
+    def open_group(self, group: str, files: Sequence[FileRef]) -> Iterator[Arrival]:
+        """See Gathers: through the providers' hook for an experiment."""
+        return self._pumped(self._read(tuple(files), 0, group))
+
+    def _pumped(self, source: Generator[Arrival | None, None, None]) -> Iterator[Arrival]:
         last = Waiting("waiting for the site", self._client.http.base)
-        source = self._read(tuple(files), start)
         arrivals: Generator[Arrival, None, None] = self._pumps.run(source, lambda: last)
         with closing(arrivals):
             for arrival in arrivals:
@@ -126,7 +132,9 @@ class MyTardisArchive:
         """See Gathers: a provider may bring many files at once."""
         return any(word == "protocol" for word, _ in file.extra)
 
-    def _read(self, files: Sequence[FileRef], start: int) -> Generator[Arrival | None, None, None]:
+    def _read(
+        self, files: Sequence[FileRef], start: int, experiment: str = ""
+    ) -> Generator[Arrival | None, None, None]:
         wanted: dict[int, Remote] = {}
         failure: PacificaFSError | None = None
         for index, ref in enumerate(files):
@@ -136,11 +144,11 @@ class MyTardisArchive:
                 failure = failure or error  # keeps back no other file
             else:
                 wanted[index] = _remote(ref)
-        if len(files) == 1 and wanted:
+        if len(files) == 1 and wanted and not experiment:
             yield from _data(0, self._providers.open(wanted[0], start), start, files[0])
         elif wanted:
             indexes = list(wanted)
-            with closing(self._providers.open_all(list(wanted.values()))) as streams:
+            with closing(self._providers.open_all(list(wanted.values()), experiment)) as streams:
                 for position, opened in streams:
                     yield from _data(indexes[position], opened, 0, files[indexes[position]])
         if failure is not None:
