@@ -18,7 +18,7 @@ from pacifica_fs.errors import (
     Unverified,
     to_errno,
 )
-from pacifica_fs.model import FileRef
+from pacifica_fs.model import UNKNOWN, FileRef
 from tests.servers.mytardis import BIG, Site, pattern
 
 WHOLE = pattern(BIG)
@@ -66,6 +66,14 @@ def test_content_is_that_of_the_record(tardis, archive, id):
 def test_content_of_strange_names(tardis, archive, id):
     server = tardis()
     assert one(archive(server), ref(archive(server), id)) == server.site.files[id].data
+
+
+def test_a_record_without_a_size(tardis, archive):
+    server = tardis()
+    server.site.files[23].size = -1
+    made = archive(server)
+    file = ref(made, 23)
+    assert file.size == UNKNOWN and one(made, file) == b"plain\n"
 
 
 def test_without_a_web_server_in_front_all_comes_from_the_start(tardis, archive):
