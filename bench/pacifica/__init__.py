@@ -1,4 +1,4 @@
-"""A Pacifica site: its listings, beside the requests that they cost."""
+"""A Pacifica site: its listings beside the requests that they cost, and a scan beside a cart made by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterable
 
 from ..bench import Bench
 from ..result import Result
-from . import listing
+from . import listing, scan
 
-MEASUREMENTS: dict[str, Callable[[Bench], Iterable[Result]]] = {"project": listing.project, "find": listing.find}
+MEASUREMENTS: dict[str, Callable[[Bench], Iterable[Result]]] = {
+    "project": listing.project,
+    "find": listing.find,
+    "scan": scan.scan,
+}
