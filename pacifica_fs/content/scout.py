@@ -78,15 +78,18 @@ class Scout:
                 scan = made
         with self._lock:
             head = scan.opened(ref.id, self._clock.monotonic())
-        if head is not None:
-            self._more(ref, scan, head)
-
-    def _more(self, ref: FileRef, scan: Scan, head: Head) -> None:
-        capabilities = self._archives[ref.archive].capabilities
+        if head is None:
+            return
         gathers = self._gathers.get(ref.archive)
-        gathered = not capabilities.instant or (gathers is not None and gathers.gathers(ref))
-        if capabilities.batch > 1 and gathered:
-            self._batch(ref.archive, scan, head, capabilities.batch)
+        if gathers is not None and gathers.gathers(ref):
+            self._batch(ref.archive, scan, head, self._archives[ref.archive].capabilities.batch)
+            return
+        self._more(ref.archive, scan, head)
+
+    def _more(self, name: str, scan: Scan, head: Head) -> None:
+        capabilities = self._archives[name].capabilities
+        if capabilities.batch > 1 and not capabilities.instant:
+            self._batch(name, scan, head, capabilities.batch)
             return
         with self._lock:
             refs = scan.window(head, capabilities.parallel)
