@@ -46,9 +46,10 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     `ranges`: `open` of a file from `start` > 0 costs no more than from 0. `batch`: how many files one `open` may
     ask for. `instant`: the first byte comes within milliseconds, so nothing needs to be staged ahead. `parallel`:
-    how many `open` streams at once are good for the server. `local`: `container` is answered from this machine in
-    far less than a millisecond, so it is asked for whole listings, and not noted down for an outage. `growing`: a
-    container may get more files after it was listed.
+    how many `open` streams at once are good for the server. `gathers`: `open` of a batch of small files
+    asks for several of them at once, so it is cheaper than a stream for each, even where it is `instant`. `local`:
+    `container` is answered from this machine in far less than a millisecond, so it is asked for whole listings, and not
+    noted down for an outage. `growing`: a container may get more files after it was listed.
     """
 
     ranges: bool = False
@@ -56,6 +57,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     instant: bool = False
     parallel: int = 4
     local: bool = False
+    gathers: bool = False
     growing: bool = False
 
 

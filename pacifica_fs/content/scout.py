@@ -88,7 +88,7 @@ class Scout:
 
     def _more(self, name: str, scan: Scan, head: Head) -> None:
         capabilities = self._archives[name].capabilities
-        if capabilities.batch > 1 and not capabilities.instant:
+        if capabilities.batch > 1 and (capabilities.gathers or not capabilities.instant):
             self._batch(name, scan, head, capabilities.batch)
             return
         with self._lock:

@@ -386,3 +386,33 @@ def test_a_slow_server_is_waited_for(opened, put, seaweedfs, faulty):
     ref = ref_of(archive, put("1", {"a": b"1"}), "a")
     proxy.on("GET", "/a$", Delay(2.5))
     assert read(archive, [ref]) == [b"1"]
+
+
+def test_a_batch_is_asked_for_at_once_and_comes_in_order(opened, put, seaweedfs, faulty):
+    proxy = faulty(seaweedfs.http)
+    contents = {f"{n:02}": os.urandom(1000 + n) for n in range(20)} | {
+        "20 large": os.urandom(3 << 20),
+        "21": b"",
+        "22": b"x",
+    }
+    archive = opened(endpoint=proxy.url)
+    refs = archive.files(put("1", contents))[:-1]
+    assert read(archive, refs) == list(contents.values())
+    # The first stalls: the others are asked for all the same, and who waits hears so.
+    rule = proxy.on("GET", "/00$", Stall())
+    proxy.forget()
+    arrivals = archive.open(refs[:10])
+    assert isinstance(next(arrivals), Waiting)
+    proxy.wait(10, "GET")
+    rule.release()
+    assert [each.index for each in arrivals if isinstance(each, Data)] == list(range(10))
+
+
+def test_a_batch_ends_with_the_file_that_is_not_there(opened, put, seaweedfs):
+    id = put("1", {"a": b"1", "b": b"2", "c": b"3"})
+    obstore.delete(seaweedfs.store(seaweedfs.public), f"{id}/b")
+    archive = opened()
+    arrivals = archive.open([ref for ref in archive.files(id) if path_of(ref) in "abc"])
+    assert next(arrivals).index == 0
+    with pytest.raises(Unobtainable):
+        next(arrivals)

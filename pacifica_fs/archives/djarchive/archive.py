@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 from cachetools import LRUCache, TTLCache
 
 from ...archive import Arrival, Capabilities, Data, Waiting, Where
@@ -20,10 +22,11 @@ from . import manifest
 from .listing import listed, loose
 from .options import Chosen
 from .store import Bucket, Object, is_name
-from .windows import Budget, Piece, windows
+from .windows import FIRST, Budget, Piece, waiting_for, windows
 
 T = TypeVar("T")
 DATASET = "dataset"
+BATCH = 32
 THREADS = 64
 AHEAD_BYTES = 64 << 20
 PINS = 100_000
@@ -43,7 +46,7 @@ class DJArchive:
     ) -> None:
         self.name = name
         self.identity = identity
-        self.capabilities = Capabilities(ranges=True, instant=True, parallel=chosen.parallel)
+        self.capabilities = Capabilities(ranges=True, batch=BATCH, instant=True, parallel=chosen.parallel, gathers=True)
         self._bucket = bucket
         self._chosen = chosen
         self._clock = clock
@@ -122,6 +125,9 @@ class DJArchive:
         """See Archive. Stale where the revision, or an object that was read before, was overwritten."""
         if start and len(files) != 1:
             raise Invalid("an offset makes sense for a single file only")
+        if len(files) > 1 and not attempt:
+            yield from self._gather(files)
+            return
         for index, file in enumerate(files):
             if attempt:
                 self._unchanged(file)  # what came before was wrong: is it because there is another revision now?
@@ -149,6 +155,35 @@ class DJArchive:
     def close(self) -> None:
         """Nothing is held: connections end by themselves."""
         self._workers.close()
+
+    def _gather(self, files: Sequence[FileRef]) -> Iterator[Arrival]:
+        """Files in their order, several of the small ones asked for at once."""
+        asked: deque[tuple[int, Future[Piece] | None]] = deque()
+        left = iter(enumerate(files))
+        try:
+            while True:
+                while len(asked) < self._chosen.parallel and (item := next(left, None)) is not None:
+                    index, file = item
+                    small = 0 < file.size <= FIRST
+                    asked.append((index, self._workers(partial(self._piece, file, 0, file.size)) if small else None))
+                if not asked:
+                    return
+                index, future = asked.popleft()
+                file = files[index]
+                if future is None:
+                    yield from (
+                        msgspec.structs.replace(each, index=index) if isinstance(each, Data) else each
+                        for each in self.open([file])
+                    )
+                    continue
+                yield from waiting_for(future, Waiting("waiting for the bucket", self._bucket.place.url(file.id)))
+                data, about = future.result()
+                self._judge(file, about)
+                yield Data(index, 0, data)
+        finally:
+            for _, future in asked:
+                if future is not None:
+                    future.cancel()
 
     # -- inside
 

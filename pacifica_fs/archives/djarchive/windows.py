@@ -76,17 +76,10 @@ def windows(
             offset, cost, future = asked.popleft()
             begun = time.monotonic()
             try:
-                while True:
-                    try:
-                        piece = future.result(EVERY)
-                        break
-                    except TimeoutError:
-                        if future.done():
-                            raise
-                        yield waiting
+                yield from waiting_for(future, waiting)
             finally:
                 budget.give(cost)
-            yield offset, piece
+            yield offset, future.result()
             ahead = min(AHEAD, ahead + 1)
             if time.monotonic() - begun < BRISK:
                 length = min(4 * length, LARGEST)
@@ -96,6 +89,16 @@ def windows(
         for _, cost, future in asked:
             future.cancel()
             budget.give(cost)
+
+
+def waiting_for(future: Future[Piece], waiting: Waiting) -> Iterator[Waiting]:
+    """`waiting` each second, until the future has an outcome."""
+    while True:
+        try:
+            future.exception(EVERY)
+            return
+        except TimeoutError:
+            yield waiting
 
 
 def _call(fetch: Callable[[int, int], Piece], start: int, stop: int) -> Callable[[], Piece]:

@@ -210,3 +210,13 @@ def test_files_that_are_read_whole_in_any_order_are_right(make):
     assert [read_all(content, ref, f"/{ref.id}") for ref in reversed(refs)] == [
         pattern(1000, n) for n in reversed(range(10))
     ]
+
+
+def test_an_instant_archive_that_gathers_is_asked_for_batches(make):
+    archive = Carts()
+    archive.capabilities = Capabilities(batch=32, parallel=8, instant=True, gathers=True)
+    content = make(archives={"emsl": archive})
+    refs, among = files(archive, 100)
+    for n, ref in enumerate(refs):
+        assert read(content, ref, among) == pattern(1000, n)
+    assert len(archive.batches) < 20 and max(map(len, archive.batches)) > 8
