@@ -38,7 +38,8 @@ def test_a_batch_that_the_site_refuses_is_read_file_by_file(pacifica_site, mount
     folder = stand.path / f"emsl/transactions/{number}/part0"
     names = sorted(os.listdir(folder))
     assert (folder / names[0]).read_bytes() == files[f"part0/{names[0]}"]
-    refused = Reply(500, headers={"X-Pacifica-Status": "error", "X-Pacifica-Message": "no"})
-    stand.proxies["cart"].on("HEAD", "", refused, times=6)
+    stand.proxies["cart"].on(
+        "HEAD", "", Reply(500, headers={"X-Pacifica-Status": "error", "X-Pacifica-Message": "no"}), times=6
+    )
     for name in names[1:]:
         assert (folder / name).read_bytes() == files[f"part0/{name}"]
