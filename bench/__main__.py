@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from . import ckan as ckan_bench
 from . import djarchive as djarchive_bench
 from . import drop as drop_bench
 from . import main as main_bench
@@ -21,6 +22,7 @@ from .bench import Bench
 from .result import Result, show, write
 
 SUITES = {
+    "ckan": ckan_bench.MEASUREMENTS,
     "djarchive": djarchive_bench.MEASUREMENTS,
     "drop": drop_bench.MEASUREMENTS,
     "main": main_bench.MEASUREMENTS,

@@ -179,6 +179,17 @@ class Folded(Protocol):
 
 
 @runtime_checkable
+class Gathers(Protocol):
+    """What an `instant` archive may have besides: some files come better in one `open` with others, up to `batch`."""
+
+    def gathers(self, file: FileRef) -> bool:
+        """Whether this is such a file. Asks nobody."""
+
+    def open_group(self, group: str, files: Sequence[FileRef]) -> Iterator[Arrival]:
+        """As `open`: all such files of a group (see `Archive.groups`), whatever container they are in."""
+
+
+@runtime_checkable
 class Recalls(Protocol):
     """What an archive may have besides: files on tape, which are `Offline` to `open` until they are recalled."""
 

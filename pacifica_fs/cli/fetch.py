@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,10 @@ def fetch(roots: Sequence[str], to: Path | None, jobs: int, quiet: bool) -> Exit
     items = [item for root in roots for item in inside.walk(root, lambda path, error: unlisted.append((path, error)))]
     if to is not None:
         _distinct(items)
+    for root in roots:
+        # Some archives bring all of a folder in one stream; others do not know this request.
+        with contextlib.suppress(OSError):
+            inside.ask(root, "fetch")
     with Progress(sum(item.size for item in items), quiet) as progress:
         for path, error in unlisted:
             progress.fail(path, error)

@@ -9,12 +9,12 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from ..archive import Archive
+from ..archive import Archive, Arrival, Gathers
 from ..clock import Clock
 from ..errors import Corrupt, NotFound, PacificaFSError, Unreachable, WaitTimeout
 from ..model import FileRef
@@ -38,6 +38,7 @@ HASTE = 5.0  # seconds for which a handle that timed out, or whose fetch failed,
 TICK = 1.0  # real seconds between two rounds of housekeeping
 SETTLE = 5.0  # real seconds until small files are on disk for good
 CLOSING = 1.5  # real seconds that closing waits for its threads
+GATHERED = 200  # files that are gathered in one stream: each takes the place of a fetch
 AHEAD_FOR = 10.0  # seconds for which a file is wanted that was asked for ahead by itself
 
 __all__ = ["Among", "Caching", "Content", "ReadPolicy", "Reader"]
@@ -284,6 +285,27 @@ class Content:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._store.close()
+
+    def gather(self, group: str, refs: Sequence[FileRef]) -> None:
+        """A user wants all `refs` of a group: have those that their archive gathers fetched in one stream, if not too
+        many. Returns at once; who reads one of them waits for it as always.
+        """
+        archive = self._archive(refs[0]) if refs else None
+        if not isinstance(archive, Gathers):
+            return
+        chosen = [ref for ref in refs if archive.gathers(ref)]
+        if len(chosen) < 2 or len(chosen) > GATHERED:
+            return
+        wanted = [(blob, ref) for ref in chosen if keys.trusted(ref.digest) and (blob := self._prepared(ref, FORGET))]
+
+        def source(files: Sequence[FileRef]) -> Iterator[Arrival]:
+            return archive.open_group(group, files)
+
+        self._fetcher.together(
+            wanted, lambda flights: self._convoy.fly(self._fetcher, flights, lambda staged: None, source)
+        )
+        for blob, _ in wanted:
+            self._keeper.tidy(blob)
 
     # -- for the scout
 

@@ -6,13 +6,14 @@ What does not arrive, or not right, is not tried again here: who reads it gets a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
-from ..archive import Archive, Waiting
+from ..archive import Archive, Arrival, Waiting
 from ..clock import Clock
 from ..errors import BadAnswer, PacificaFSError
+from ..model import FileRef
 from .blob import Blob
 from .fetch import Fetcher
 from .flight import Flight, Stopped
@@ -45,11 +46,20 @@ class Convoy:
         self._judge = judge
         self._put = put
 
-    def fly(self, fetcher: Fetcher, flights: Sequence[Flight], staged: Callable[[float], None]) -> None:
-        """Fetch all of them; `staged` is told how many seconds passed until the first byte."""
+    def fly(
+        self,
+        fetcher: Fetcher,
+        flights: Sequence[Flight],
+        staged: Callable[[float], None],
+        source: Callable[[Sequence[FileRef]], Iterator[Arrival]] | None = None,
+    ) -> None:
+        """Fetch all of them; `staged` is told how many seconds passed until the first byte.
+
+        `source` opens them in place of the archive's `open`.
+        """
         left = dict(enumerate(flights))
         try:
-            self._stream(fetcher, left, staged)
+            self._stream(fetcher, left, staged, source)
         except Stopped:
             pass
         except (PacificaFSError, OSError) as error:
@@ -58,10 +68,16 @@ class Convoy:
             for flight in left.values():
                 self._missed(fetcher, flight)
 
-    def _stream(self, fetcher: Fetcher, left: dict[int, Flight], staged: Callable[[float], None]) -> None:
+    def _stream(
+        self,
+        fetcher: Fetcher,
+        left: dict[int, Flight],
+        staged: Callable[[float], None],
+        source: Callable[[Sequence[FileRef]], Iterator[Arrival]] | None,
+    ) -> None:
         refs = [left[index].ref for index in sorted(left)]
         begun, current = self._clock.monotonic(), None
-        arrivals: Any = self._archives[refs[0].archive].open(refs)
+        arrivals: Any = (source or self._archives[refs[0].archive].open)(refs)
         for flight in left.values():
             flight.attempts = 1
         with closing(arrivals):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
-from ..archive import Archive
+from ..archive import Archive, Gathers
 from ..clock import Clock
 from ..model import FileRef
 from .readahead import FORGET, UNDER_WAY, Head, Pace, Scan
@@ -53,6 +53,7 @@ class Scout:
         self._ahead = ahead
         self._lock = threading.Lock()
         self._scans: LRUCache[tuple[str, ...], Scan | str] = LRUCache(SCANS)
+        self._gathers = {name: archive for name, archive in archives.items() if isinstance(archive, Gathers)}
         self._paces: dict[str, Pace] = {}
         self._batches: dict[str, int] = {}
 
@@ -77,8 +78,13 @@ class Scout:
                 scan = made
         with self._lock:
             head = scan.opened(ref.id, self._clock.monotonic())
-        if head is not None:
-            self._more(ref.archive, scan, head)
+        if head is None:
+            return
+        gathers = self._gathers.get(ref.archive)
+        if gathers is not None and gathers.gathers(ref):
+            self._batch(ref.archive, scan, head, self._archives[ref.archive].capabilities.batch)
+            return
+        self._more(ref.archive, scan, head)
 
     def _more(self, name: str, scan: Scan, head: Head) -> None:
         capabilities = self._archives[name].capabilities

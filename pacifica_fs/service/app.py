@@ -103,6 +103,7 @@ class App:
                 partial(self.watch.suspect, name),
                 places.cache / "reading",
                 settings[name].read_wait,
+                self.content.gather,
             )
             for name, archive in self.archives.items()
         }

@@ -61,8 +61,10 @@ class Answers:
         outage: Callable[[], None] = lambda: None,
         spool: Path | None = None,
         wait: float = 600.0,
+        gather: Callable[[str, Sequence[FileRef]], None] = lambda group, files: None,
     ) -> None:
         self.archive = archive
+        self.gather = gather
         self.finder = archive if isinstance(archive, Finder) else None
         self.limit = limit
         self.spooling = Spooling(archive, clock, spool, wait)

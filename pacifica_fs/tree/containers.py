@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import NotFound
+from ..archive import Gathers
+from ..errors import Invalid, NotFound
 from ..model import Container, View
 from .answers import Answers, Shown, Where
 from .deep import DeepFolder
@@ -15,6 +16,8 @@ from .documents import JSON, README, described, document_name, json_text, readme
 from .inside import SubFolder
 from .nodes import DIRECTORY, FILE, Attributes, Node, inode
 from .virtual import Entries, FixedFile
+
+FETCH = b'{"do":"fetch"}'
 
 
 class ContainersFolder:
@@ -58,6 +61,17 @@ class ContainersFolder:
             except NotFound:
                 pass
         return ContainerFolder(self._answers, self._find(name))
+
+    def control(self, data: bytes) -> None:
+        """`{"do": "fetch"}`: all that is in it is wanted, and will be read. Invalid for anything else."""
+        if data != FETCH:
+            raise Invalid(f"not a request: {data[:100]!r}")
+        if not isinstance(self._answers.archive, Gathers) or not self._where:
+            return
+        containers = [each.id for each in self._shown().named.values()]
+        folders = [self._answers.folders(id) for id in containers if not self._answers.is_deep(id)]
+        files = [ref for each in folders for order in each.among.orders()[:1] for ref in order]
+        self._answers.gather(self._where[-1][1], files)
 
     def _shown(self) -> Shown[Container]:
         return self._answers.listing(self._view, self._where)

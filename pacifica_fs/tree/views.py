@@ -30,7 +30,7 @@ class ArchiveTree:
 
     `crowd` is how many requests may wait for the archive once it does not answer; `outage` is called (from any thread)
     when it was found out of reach. Files of unknown size are read through files in the folder `spool`, at most
-    `wait` seconds for each read.
+    `wait` seconds for each read. `gather` is told of all files of a group that a user wants.
     """
 
     def __init__(
@@ -44,8 +44,9 @@ class ArchiveTree:
         outage: Callable[[], None] = lambda: None,
         spool: Path | None = None,
         wait: float = 600.0,
+        gather: Callable[[str, Sequence[FileRef]], None] = lambda group, files: None,
     ) -> None:
-        self._answers = Answers(archive, ttl, limit, clock, shelf, crowd, outage, spool, wait)
+        self._answers = Answers(archive, ttl, limit, clock, shelf, crowd, outage, spool, wait, gather)
 
     def root(self, more: Entries = ()) -> Node:
         """The archive's own folder, with `more` in it; where its views have names, listing it asks no server."""

@@ -90,6 +90,7 @@ def test_it_replaces_as_a_whole_and_keeps_labels(ckan_site, store, resource, tab
 
 
 def test_a_refusal_in_the_middle_restores_the_former_table(ckan_site, store, resource, table):
+    """A direct push replaces a DataStore table as a whole, or the table that was there before is there again."""
     store.push(resource, table(EVERYTHING, fields=(FieldOption("n", label="Number"),)))
     before = rows(ckan_site, resource)
     twice = "k,v\n" + "".join(f"{i},x\n" for i in range(250)) + "7,y\n"

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.mount.harness import COMMAND
-from tests.servers.mytardis import FakeTardis
+from tests.servers.mytardis import FakeTardis, Site
 
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(120)]
 ONE, TWO = "Cryo EM: run 12%2Fα_1", "Results & notes (final)_2"
@@ -120,3 +120,90 @@ def test_an_outage_is_no_empty_folder(mount, tardis):
     with pytest.raises(OSError) as caught:
         os.listdir(folder / "Raw frames_1")
     assert caught.value.errno == errno.EHOSTDOWN
+
+
+PROVIDER = """
+from pacifica_fs.transport.providers import OneByOne
+
+class Noting(OneByOne):
+    def __init__(self, context):
+        self.log = context.options["log"]
+
+    def download_datafiles(self, files):
+        with open(self.log, "a") as log:
+            print(*(file.id for file in files), file=log)
+        yield from super().download_datafiles(files)
+
+    def download_experiment(self, id, files):
+        with open(self.log, "a") as log:
+            print("experiment", id, len(files), file=log)
+        yield from super().download_datafiles(files)
+
+    def download_datafile(self, file, start=0):
+        return Text(file.url.partition("://")[2].encode())
+
+class Text:
+    start, validator = 0, ""
+
+    def __init__(self, data):
+        self.data, self.size = data, len(data)
+
+    def chunks(self):
+        yield self.data
+
+    def close(self):
+        pass
+"""
+
+
+@pytest.fixture
+def old_site():
+    """60 files, a third of which the archive brings itself."""
+    site = Site()
+    site.user("alice")
+    site.experiment("Old", "alice")
+    site.dataset("first", 1)
+    site.dataset("second", 1)
+    for n in range(60):
+        text = f"content of {n}".encode()
+        protocol = ("note", "file", "up")[n % 3]
+        site.file(1 + n // 50, "", f"{n:02}.txt", text, protocol=protocol, url=f"{protocol}://{text.decode()}")
+    return site
+
+
+def test_files_of_a_mixture_of_protocols_are_fetched_ahead_in_batches(mounted, tmp_path, old_site):
+    (tmp_path / "noting.py").write_text(PROVIDER)
+    use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
+    with FakeTardis(old_site, old=True) as tardis:
+        table = tardis.table(providers={"note": use, "up": use})
+        mount = mounted(
+            {"archives": {"tardis": table}},
+            environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        )
+        folder = mount.path / "tardis/1/1"
+        for n in range(50):
+            assert (folder / f"{n:02}.txt").read_bytes() == f"content of {n}".encode()
+    batches = [line.split() for line in (tmp_path / "asked").read_text().splitlines()]
+    assert max(map(len, batches)) >= 4
+    for batch in batches:
+        assert len({(int(id) - 1) % 3 for id in batch}) == 1, "one provider's batch is of one protocol"
+
+
+def test_fetch_of_an_experiment_goes_through_the_providers_hook_for_it(mounted, tmp_path, old_site):
+    (tmp_path / "noting.py").write_text(PROVIDER)
+    use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
+    with FakeTardis(old_site, old=True) as tardis:
+        table = tardis.table(providers={"note": use, "up": use})
+        mount = mounted(
+            {"archives": {"tardis": table}},
+            environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        )
+        command = [*COMMAND, "fetch", str(mount.path / "tardis/Old_1")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=mount.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {"experiment 1 20"} <= set((tmp_path / "asked").read_text().splitlines())
+        assert (mount.path / "tardis/1/2/59.txt").read_bytes() == b"content of 59"
+        assert os.getxattr(mount.path / "tardis/1/2/59.txt", "user.pacifica.state") == b"cached"
+        with pytest.raises(OSError) as caught:
+            os.setxattr(mount.path / "tardis/1", "user.pacifica.control", b"nonsense")
+        assert caught.value.errno == errno.EINVAL

@@ -26,6 +26,7 @@ from .tables import BadTable, NotATable, format_of, read
 from .upload import Multipart
 from .wishes import PLAIN, STRUCTURED, Plan, Wish, plan
 
+APART = " table"
 SEND_SECONDS = 120.0
 SEND_RATE = 1 << 20
 BUNDLE, PATH, SHA = "pfs_bundle", "pfs_path", "pfs_sha256"
@@ -56,7 +57,7 @@ class CkanInbox:
         state = effects.state / "ckan" / settings.name
         store = DataStore(self._api, state / "tables", effects.clock)
         self._store = store
-        ways = Ways(store, self._loader, self._plugin, lambda: (token.value,), float(chosen.job_timeout))
+        ways = Ways(store, self._loader, self._plugin, self._aside, lambda: (token.value,), float(chosen.job_timeout))
         self._pushes = Pushes(state / "pushes", ways, effects.clock, site.stopping)
         site.at_close(self._pushes.close)
 
@@ -99,19 +100,19 @@ class CkanInbox:
         done = 0
         for file in bundle.files:
             wish, resource = wanted.files[file.path], there[file.path]
-            known = resource is not None
+            known, before = resource is not None, ""
             if resource is None:
                 begun = done
-                body = self._body(
+                action, body, before = self._body(
                     bundle, package, file, wish,
                     lambda count, begun=begun: sent(begun + count),  # type: ignore[misc]
                     last if file is missing[-1] else lambda: None,
                 )  # fmt: skip
-                resource = self._upload(*body)
+                resource = self._upload(action, body)
             done += file.size
             sent(done)
             known = known and resource.get(BUNDLE) != bundle.id
-            pushed[file.path] = self._entry(file, wish, str(resource["id"]), known)
+            pushed[file.path] = self._entry(file, wish, str(resource["id"]), known, before)
         if not missing:
             last()
         self._pushes.add(Push(bundle.id, id, tuple(pushed.values())))
@@ -318,7 +319,7 @@ class CkanInbox:
         wish: Wish,
         sent: Callable[[int], None],
         last: Callable[[], None],
-    ) -> tuple[str, Multipart]:
+    ) -> tuple[str, Multipart, str]:
         target = self._target(package, file, wish)
         fields = {**wish.extras, BUNDLE: bundle.id, PATH: file.path, SHA: file.digest.value}
         if wish.description:
@@ -326,10 +327,14 @@ class CkanInbox:
         if target:
             # The former table is saved before the site's own loader can touch it.
             self._store.begin(target)
-            return "resource_patch", Multipart({"id": target, **fields}, file, _filename(file), sent, last)
+            plugin = self._plugin()
+            before = plugin.look(target, "", "").sign if plugin is not None else ""
+            return "resource_patch", Multipart({"id": target, **fields}, file, _filename(file), sent, last), before
         said = wish.format or _format(file, wish).upper()
+        if said and self._mode(wish) == "direct" and self._site.loader():
+            said = _apart(said)
         named = {"package_id": str(package["id"]), "name": wish.name, **({"format": said} if said else {}), **fields}
-        return "resource_create", Multipart(named, file, _filename(file), sent, last)
+        return "resource_create", Multipart(named, file, _filename(file), sent, last), ""
 
     def _upload(self, action: str, body: Multipart) -> Mapping[str, Any]:
         timeouts = Timeouts(connect=SEND_SECONDS, read=SEND_SECONDS + len(body) / SEND_RATE)
@@ -353,9 +358,9 @@ class CkanInbox:
             raise BadAnswer(f"{action}: an object with an id was expected")
         return found
 
-    def _entry(self, file: BundleFile, wish: Wish, resource: str, known: bool) -> FilePush:
+    def _entry(self, file: BundleFile, wish: Wish, resource: str, known: bool, before: str = "") -> FilePush:
         return FilePush(
-            file.path, resource, str(file.source), _format(file, wish), wish, self._mode(wish), known
+            file.path, resource, str(file.source), _format(file, wish), wish, self._mode(wish), known, before
         )  # fmt: skip
 
     # the ways into the DataStore
@@ -366,6 +371,14 @@ class CkanInbox:
     def _plugin(self) -> Loader | None:
         name = self._site.loader()
         return Plugin(self._api, name, self._token.value) if name else None
+
+    def _aside(self, resource: str) -> str:
+        """Have the site's own loader leave a resource alone, which it does by the format."""
+        format = str(self._api.read("resource_show", id=resource).get("format") or "")
+        if not format or format == _apart(format):
+            return ""
+        self._api.write("resource_patch", id=resource, format=_apart(format))
+        return f"its format is '{_apart(format)}' now, so that the site's {self._site.loader()} leaves it alone"
 
     def _loader(self, mode: str) -> Loader | None:
         if mode not in ("auto", "datapusher"):
@@ -378,6 +391,11 @@ class CkanInbox:
 
 def _format(file: BundleFile, wish: Wish) -> str:
     return format_of(_filename(file), wish.format, file.mime_type)
+
+
+def _apart(format: str) -> str:
+    """A format that no loader takes for its own."""
+    return f"{format.removesuffix(APART)}{APART}"
 
 
 def _filename(file: BundleFile) -> str:

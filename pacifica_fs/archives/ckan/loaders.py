@@ -17,6 +17,7 @@ from .api import Api, Refused
 from .said import message
 
 FULL = "service full"
+UNSUBMITTED = "not submitted"
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ class Plugin:
         """See Loader."""
         found = self._state(resource)
         if found is None:
-            return Look("pending", "not submitted")
+            return Look("pending", UNSUBMITTED)
         info = found.get("task_info")
         info = info if isinstance(info, Mapping) else {}
         status = str(found.get("status") or "")

@@ -22,7 +22,7 @@ from ...clock import Clock
 from ...errors import NotFound, PacificaFSError, Unreachable
 from .api import Refused
 from .datastore import DataStore, differences, explain
-from .loaders import FULL, Loader
+from .loaders import FULL, UNSUBMITTED, Loader
 from .said import message
 from .tables import BadTable, Interrupted, NotATable, Table, read
 from .wishes import Wish
@@ -33,11 +33,16 @@ IN_FLIGHT = 8
 DIRECT = 2
 KEPT = 7 * 86400.0
 FULL_TRIES = 60
+TAKE_UP = 5.0
+"""Seconds within which a plugin begins a job for new content, which it does while it is uploaded."""
 WAITING, PUSHING, DONE, FAILED = "waiting", "pushing", "done", "failed"
 
 
 class FilePush(msgspec.Struct, frozen=True):
-    """One file: `resource` it became, `source` its bytes here. `known`: the site had it, and perhaps its table."""
+    """One file: `resource` it became, `source` its bytes here. `known`: the site had it, and perhaps its table.
+
+    `before`: the sign of the site's own loader before this content replaced another; its old job says nothing.
+    """
 
     path: str
     resource: str
@@ -46,6 +51,7 @@ class FilePush(msgspec.Struct, frozen=True):
     wish: Wish
     mode: str
     known: bool = False
+    before: str = ""
     state: str = WAITING
     route: str = ""
     job: str = ""
@@ -95,11 +101,13 @@ class Push(msgspec.Struct, frozen=True):
 
 class Ways(msgspec.Struct, frozen=True):
     """What the pushes need of the site: `loader(mode)` is who loads tables by themselves there, None for nobody;
-    `plugin()` the site's own one, which must not be raced. `secrets` are never part of a message."""
+    `plugin()` the site's own one, which must not be raced; `aside(resource)` has it leave a resource alone, and says
+    so. `secrets` are never part of a message."""
 
     store: DataStore
     loader: Callable[[str], Loader | None]
     plugin: Callable[[], Loader | None]
+    aside: Callable[[str], str]
     secrets: Callable[[], tuple[str, ...]]
     patience: float
 
@@ -183,8 +191,12 @@ class Pushes:
                 raise BadTable(f"{loader.name}: {why}")
             remarks = (*table.remarks, f"{loader.name}: {why}; loaded directly instead")
             self._change(bundle, path, remarks=remarks)
-        elif (plugin := ways.plugin()) is not None:
-            self._settled(file, plugin)
+        if (plugin := ways.plugin()) is not None:
+            # Its own job would be begun anew by what a direct push does to the resource.
+            self._followed(file, plugin, known=True)
+            said = ways.aside(file.resource)
+            self._followed(file, plugin, known=True)
+            self._change(bundle, path, remarks=(*self._file(bundle, path).remarks, *([said] if said else [])))
         self._change(bundle, path, route="direct", stored=0)
         with self._direct:
             try:
@@ -225,6 +237,10 @@ class Pushes:
                 except Refused as error:
                     return self._said(error)
                 file = self._change(bundle, path, job=job, key=key)
+                if file.before and not self._taken_up(file, loader):
+                    if file.mode != "datapusher":
+                        return "it has not taken up the new content"
+                    loader.submit(file.resource, job, True)
             state, said = self._followed(file, loader)
             if state == "error" and FULL in said and file.attempt < FULL_TRIES:
                 self._pause(min(60.0, 2.0 * (file.attempt + 1)))
@@ -235,12 +251,23 @@ class Pushes:
             wrong = loaded_wrong(table, self._ways.store.info(file.resource), file)
             return "; ".join([*([said] if said else []), *wrong]) if wrong else ""
 
-    def _followed(self, file: FilePush, loader: Loader) -> tuple[str, str]:
-        """Watch a job to its end: its state and message. One without a sign of life is over, too: `stalled`."""
+    def _taken_up(self, file: FilePush, loader: Loader) -> bool:
+        deadline = self._clock.monotonic() + TAKE_UP
+        while loader.look(file.resource, file.job, file.key).sign == file.before:
+            if self._clock.monotonic() >= deadline:
+                return False
+            self._pause(0.25)
+        return True
+
+    def _followed(self, file: FilePush, loader: Loader, known: bool = False) -> tuple[str, str]:
+        """Watch a job to its end: its state and message. One without a sign of life is over, too: `stalled`.
+
+        `known`: there need not be a job.
+        """
         sign, since, pause = "", self._clock.monotonic(), 0.25
         while True:
             look = loader.look(file.resource, file.job, file.key)
-            if look.state in ("complete", "error"):
+            if look.state in ("complete", "error") or (known and look.sign == UNSUBMITTED):
                 return look.state, look.message
             now = self._clock.monotonic()
             if look.sign != sign:
@@ -249,10 +276,6 @@ class Pushes:
                 return "stalled", f"its job shows no sign of life for {self._ways.patience:.0f} s"
             self._pause(pause)
             pause = min(5.0, pause * 1.3)
-
-    def _settled(self, file: FilePush, plugin: Loader) -> None:
-        """Wait until the site's own loader leaves the resource alone."""
-        self._followed(file, plugin)
 
     def _stored(self, bundle: str, path: str, route: str) -> None:
         file = self._file(bundle, path)
@@ -320,7 +343,7 @@ def loaded_wrong(table: Table, found: Any, file: FilePush) -> list[str]:
     chosen = {option.id for option in file.wish.table.fields if option.type}
     wrong = []
     if found is None:
-        return [] if not table.rows else ["no table was made"]
+        return [] if not table.rows and file.mode == "datapusher" else ["no table was made"]
     if found.count != table.rows:
         wrong.append(f"{found.count} rows are stored, {table.rows} were counted")
     types: Mapping[str, str] = found.types

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ...archive import Arrival, Built, Capabilities, Data, Effects, Inside, Waiting, Where
 from ...config import ArchiveSettings
-from ...errors import BadAnswer, NotFound, Unverified
+from ...errors import BadAnswer, NotFound, PacificaFSError, Unverified
 from ...model import Container, FileRef, Group, Health, Listing, View
 from ...transport.credentials import Secrets
+from ...transport.failures import shown
 from ...transport.http import Http, Timeouts
 from ...transport.providers import Context, Providers, Remote
 from ...transport.providers.contract import Opened
@@ -103,8 +104,14 @@ class MyTardisArchive:
 
     def open(self, files: Sequence[FileRef], *, start: int = 0, attempt: int = 0) -> Iterator[Arrival]:
         """See Archive. A thread of its own talks to the servers, so a caller never waits longer than two seconds."""
+        return self._pumped(self._read(tuple(files), start))
+
+    def open_group(self, group: str, files: Sequence[FileRef]) -> Iterator[Arrival]:
+        """See Gathers: through the providers' hook for an experiment."""
+        return self._pumped(self._read(tuple(files), 0, group))
+
+    def _pumped(self, source: Generator[Arrival | None, None, None]) -> Iterator[Arrival]:
         last = Waiting("waiting for the site", self._client.http.base)
-        source = self._read(tuple(files), start)
         arrivals: Generator[Arrival, None, None] = self._pumps.run(source, lambda: last)
         with closing(arrivals):
             for arrival in arrivals:
@@ -121,21 +128,41 @@ class MyTardisArchive:
         self._pumps.close()
         self._client.http.close()
 
-    def _read(self, files: Sequence[FileRef], start: int) -> Generator[Arrival | None, None, None]:
-        wanted = [_remote(ref) for ref in files]
-        for ref, remote in zip(files, wanted, strict=True):
-            if remark := self._providers.remark(remote):
-                yield Waiting(remark, remote.url)
-            if ("verified", "yes") not in ref.extra:
-                raise Unverified(f"{remote.path}: the site has no verified copy of this file")
-            if not remote.protocol:
-                yield from self._tape.fetch(ref)
-        if len(files) == 1:
+    def gathers(self, file: FileRef) -> bool:
+        """See Gathers: a provider may bring many files at once."""
+        return any(word == "protocol" for word, _ in file.extra)
+
+    def _read(
+        self, files: Sequence[FileRef], start: int, experiment: str = ""
+    ) -> Generator[Arrival | None, None, None]:
+        wanted: dict[int, Remote] = {}
+        failure: PacificaFSError | None = None
+        for index, ref in enumerate(files):
+            try:
+                yield from self._cleared(ref)
+            except PacificaFSError as error:
+                failure = failure or error  # keeps back no other file
+            else:
+                wanted[index] = _remote(ref)
+        if len(files) == 1 and wanted and not experiment:
             yield from _data(0, self._providers.open(wanted[0], start), start, files[0])
-            return
-        with closing(self._providers.open_all(wanted)) as streams:
-            for index, opened in streams:
-                yield from _data(index, opened, 0, files[index])
+        elif wanted:
+            indexes = list(wanted)
+            with closing(self._providers.open_all(list(wanted.values()), experiment)) as streams:
+                for position, opened in streams:
+                    yield from _data(indexes[position], opened, 0, files[indexes[position]])
+        if failure is not None:
+            raise failure
+
+    def _cleared(self, ref: FileRef) -> Iterator[Waiting]:
+        """Returns once `ref` may be asked for; Unverified, Offline."""
+        remote = _remote(ref)
+        if remark := self._providers.remark(remote):
+            yield Waiting(remark, shown(remote.url))
+        if ("verified", "yes") not in ref.extra:
+            raise Unverified(f"{remote.path}: the site has no verified copy of this file")
+        if not remote.protocol:
+            yield from self._tape.fetch(ref)
 
     def _experiment(self, where: Where) -> str:
         unknown = sorted(set(where) - {"experiment"})

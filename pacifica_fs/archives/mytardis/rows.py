@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ...errors import BadAnswer
-from ...model import Container, Digest, FileRef, Group
+from ...model import UNKNOWN, Container, Digest, FileRef, Group
 from . import naming
 from .client import Row, id_of
 from .times import first, nanoseconds
@@ -67,12 +67,12 @@ def container(row: Row, making: Making, names: Names) -> Container:
 
 
 def file(row: Row, making: Making, dataset: str, dataset_time: int = 0) -> FileRef:
-    """A file. BadAnswer for a row without name or size."""
+    """A file; of UNKNOWN size where the record has none. BadAnswer for a row without id or name."""
     try:
-        # Releases before 4 give a text.
-        id, size, filename = str(int(row["id"])), int(row["size"]), str(row["filename"])
+        # Releases before 4 give sizes as texts.
+        id, size, filename = str(int(row["id"])), int(row.get("size") or 0), str(row["filename"])
     except (KeyError, TypeError, ValueError) as error:
-        raise BadAnswer(f"a file of data set {dataset} without id, name or size: {error!r}") from error
+        raise BadAnswer(f"a file of data set {dataset} without id or name, or of a strange size: {error!r}") from error
     times = (nanoseconds(row.get(key), making.zone) for key in ("modification_time", "created_time"))
     md5, sha512 = str(row.get("md5sum") or "").lower(), str(row.get("sha512sum") or "").lower()
     digest = Digest("sha512", sha512) if sha512 else Digest("md5", md5) if md5 else None
@@ -94,7 +94,7 @@ def file(row: Row, making: Making, dataset: str, dataset_time: int = 0) -> FileR
         dataset,
         id,
         naming.parts(row.get("directory"), filename, making.style),
-        max(size, 0),
+        max(size, 0) if row.get("size") not in (None, "") else UNKNOWN,
         first(*times, dataset_time),
         digest,
         # Without a digest, what the record says of its content pins it.

@@ -14,9 +14,11 @@ from urllib.parse import quote
 from ... import periods
 from ...errors import NotFound
 from ...model import Group, Listing
+from ...periods import Span
 from . import rows
 
 TOO_MANY = "There are more than 10,000. Each is found by its name all the same."
+_ONE: Mapping[str, str | int] = {"page_number": 1, "items_per_page": 1}
 _FOREVER = ("1900-01-01", "2999-12-31")
 
 
@@ -75,15 +77,17 @@ def _dates(tables: Tables, dimension: str, where: Mapping[str, str]) -> Listing[
     """Years, months or days. Those of a year with more than 10,000 transactions are all that there can be."""
     if dimension == "year":
         first, last = _extent(tables)
-        return _listing(
-            _texts(f"{year:04d}" for year in range(first.year, last.year + 1)) if first <= last else (), True
-        )
+        years = list(range(first.year, last.year + 1)) if first <= last else []
+        # Around New Year the service's days do not tell the year in UTC.
+        for edge, day in ((0, first), (-1, last)):
+            if years and (day + timedelta(days=2)).year != (day - timedelta(days=2)).year:
+                begin = datetime(years[edge], 1, 1)
+                if not tables.rows("/transsip", {**between(Span(begin, _next_year(begin))), **_ONE}):
+                    del years[edge]
+        return _listing(_texts(f"{year:04d}" for year in years), True)
     chosen = periods.span(where)
     assert chosen.begin is not None and chosen.end is not None
-    last = chosen.end - timedelta(microseconds=1)
-    params: dict[str, str | int] = {"created": 0, "created_operator": "between"}
-    params |= {"created_0": chosen.begin.isoformat(), "created_1": last.isoformat()}
-    found, complete = tables.whole("/transsip", params)
+    found, complete = tables.whole("/transsip", between(chosen))
     times: Iterable[datetime] = [time for row in found if (time := rows.time(row)) is not None]
     if not complete:
         first, last = _extent(tables)
@@ -103,6 +107,18 @@ def _extent(tables: Tables) -> tuple[datetime, datetime]:
     if begin > end:
         return begin, end
     return begin - timedelta(days=1), end + timedelta(days=1)
+
+
+def between(span: Span) -> dict[str, str | int]:
+    """The parameters for rows that were made in a bounded span; both ends of the service's range are inside it."""
+    assert span.begin is not None and span.end is not None
+    last = span.end - timedelta(microseconds=1)
+    words: dict[str, str | int] = {"created": 0, "created_operator": "between"}
+    return words | {"created_0": span.begin.isoformat(), "created_1": last.isoformat()}
+
+
+def _next_year(begin: datetime) -> datetime:
+    return begin.replace(year=begin.year + 1)
 
 
 def _texts(values: Iterable[str]) -> Iterable[Group]:

@@ -7,7 +7,6 @@ here is one that was tried. Rows come in the order of ids. Without recursion_dep
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from ...errors import BadAnswer, NotFound
@@ -126,10 +125,7 @@ class Metadata:
             fields["submitter"] = self.user_id(str(fields["submitter"]))
         begin, end = chosen.span.begin, chosen.span.end
         if begin is not None and end is not None:
-            # Both ends of the service's range are inside it.
-            last = end - timedelta(microseconds=1)
-            fields |= {"created": 0, "created_operator": "between"}
-            fields |= {"created_0": begin.isoformat(), "created_1": last.isoformat()}
+            fields |= groups.between(chosen.span)
         elif begin is not None:
             fields |= {"created": begin.isoformat(), "created_operator": "gte"}
         elif end is not None:

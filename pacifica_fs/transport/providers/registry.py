@@ -90,26 +90,36 @@ class Providers:
     def open_all(self, files: Sequence[Remote], experiment: str = "") -> Generator[tuple[int, Opened], None, None]:
         """The bytes of many files, of any mixture of protocols, with their indexes; all of one protocol at a time.
 
-        With an `experiment`, `files` are all of it. Each stream is read and closed before the next is pulled.
+        With an `experiment`, `files` are all of it. Each stream is read and closed before the next is pulled. What
+        cannot be had of one protocol keeps back no other: its error is raised at the end.
         """
         groups: dict[str, list[int]] = {}
         for index, file in enumerate(files):
             self._say(file)
             groups.setdefault(self.protocol(file), []).append(index)
+        failure: PacificaFSError | None = None
         for protocol, indexes in groups.items():
-            chosen = [files[index] for index in indexes]
-            provider = self.provider(protocol)
-            hook = provider.download_datafiles(chosen)
-            if experiment:
-                hook = provider.download_experiment(experiment, chosen)
-            left = set(range(len(chosen)))
-            for position, delivery in _pulled(hook, chosen[0]):
-                if position not in left:
-                    raise BadAnswer(f"the provider of '{protocol}' gives a file twice, or one that nobody asked for")
-                left.discard(position)
-                yield indexes[position], self._followed(chosen[position], delivery, 0)
-            if left:
-                raise BadAnswer(f"the provider of '{protocol}' leaves out {chosen[min(left)].path or 'a file'}")
+            try:
+                yield from self._group(protocol, files, indexes, experiment)
+            except PacificaFSError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _group(
+        self, protocol: str, files: Sequence[Remote], indexes: Sequence[int], experiment: str
+    ) -> Generator[tuple[int, Opened], None, None]:
+        chosen = [files[index] for index in indexes]
+        provider = self.provider(protocol)
+        hook = provider.download_experiment(experiment, chosen) if experiment else provider.download_datafiles(chosen)
+        left = set(range(len(chosen)))
+        for position, delivery in _pulled(hook, chosen[0]):
+            if position not in left:
+                raise BadAnswer(f"the provider of '{protocol}' gives a file twice, or one that nobody asked for")
+            left.discard(position)
+            yield indexes[position], self._followed(chosen[position], delivery, 0)
+        if left:
+            raise BadAnswer(f"the provider of '{protocol}' leaves out {chosen[min(left)].path or 'a file'}")
 
     def _followed(self, file: Remote, delivery: Delivery, start: int) -> Opened:
         seen = file.url

@@ -222,7 +222,7 @@ class Api:
             "dataset": f"/api/v1/dataset/{row.dataset}/",
             "directory": row.directory,
             "filename": row.filename,
-            "size": str(size) if self.old else size,
+            "size": None if size < 0 else str(size) if self.old else size,
             "md5sum": md5(row.data) if row.md5 is None else row.md5,
             "sha512sum": hashlib.sha512(row.data).hexdigest() if row.sha512 else "",
             "mimetype": row.mimetype,

@@ -376,7 +376,7 @@ class _Handler(_Base):
         elif tardis.nginx and file.box == "lab-disk":
             self.send_bytes(file.content, "application/force-download", True)
         else:
-            size = len(file.data) if file.size is None else file.size
+            size = len(file.data) if file.size in (None, -1) else file.size
             self.send_bytes(file.content, file.mimetype, False, size, file.filename)
 
     def _gone(self) -> None:

@@ -83,7 +83,7 @@ class DataFile:
     """One file. `data` is what the record claims; `sent` what the box holds now (None: gone).
 
     `verified` None: no DataFileObject at all. `box` is its storage box, `offline`: on tape. `protocol` and `url` are
-    those of a replica of an old server.
+    those of a replica of an old server. `size` is the record's, where that is wrong; -1: it has none.
     """
 
     id: int

@@ -18,7 +18,7 @@ from pacifica_fs.errors import (
     Unverified,
     to_errno,
 )
-from pacifica_fs.model import FileRef
+from pacifica_fs.model import UNKNOWN, FileRef
 from tests.servers.mytardis import BIG, Site, pattern
 
 WHOLE = pattern(BIG)
@@ -66,6 +66,14 @@ def test_content_is_that_of_the_record(tardis, archive, id):
 def test_content_of_strange_names(tardis, archive, id):
     server = tardis()
     assert one(archive(server), ref(archive(server), id)) == server.site.files[id].data
+
+
+def test_a_record_without_a_size(tardis, archive):
+    server = tardis()
+    server.site.files[23].size = -1
+    made = archive(server)
+    file = ref(made, 23)
+    assert file.size == UNKNOWN and one(made, file) == b"plain\n"
 
 
 def test_without_a_web_server_in_front_all_comes_from_the_start(tardis, archive):
@@ -339,6 +347,19 @@ class TestProtocols:
         files = [ref(made, id, "1") for id in (3, 1, 2)]
         found, _ = read(made, *files)
         assert found == [b"SOME/PATH", b"by the provider\n", b"by the API\n"]
+
+    def test_what_cannot_be_had_comes_last_in_a_batch(self, old, archive):
+        made = archive(old, **self.options)
+        found = {}
+        with pytest.raises(Unobtainable, match="'xyz'"):
+            for arrival in made.open([ref(made, id, "1") for id in (5, 3, 1)]):
+                if isinstance(arrival, Data):
+                    found[arrival.index] = found.get(arrival.index, b"") + bytes(arrival.data)
+        assert found == {1: b"SOME/PATH", 2: b"by the provider\n"}
+
+    def test_files_of_other_protocols_are_gathered(self, old, archive):
+        made = archive(old, **self.options)
+        assert [made.gathers(ref(made, id, "1")) for id in (1, 2, 3)] == [True, False, True]
 
     def test_an_unknown_protocol(self, old, archive):
         made = archive(old, **self.options)

@@ -392,7 +392,11 @@ SUMMARY = {
 
 def test_years_are_those_between_the_first_and_the_last_upload(metadata, requests_mock):
     requests_mock.get(METADATA + "/transactioninfo/summary/1900-01-01/2999-12-31", json=SUMMARY)
+    asked = requests_mock.get(METADATA + "/transsip", json=[{"_id": 1}])
     assert [group.id for group in metadata.groups("year", {}).entries] == ["2019", "2020", "2021"]
+    assert asked.last_request.qs["created_1"] == ["2019-12-31t23:59:59.999999"]
+    requests_mock.get(METADATA + "/transsip", json=[])  # the service's days are not those of UTC
+    assert [group.id for group in metadata.groups("year", {}).entries] == ["2020", "2021"]
     requests_mock.get(METADATA + "/transactioninfo/summary/1900-01-01/2999-12-31", json={})
     assert metadata.groups("year", {}).entries == ()
 

@@ -119,6 +119,17 @@ def test_a_mixture_of_protocols_in_one_batch(providers, requests_mock):
     assert Whole.asked == [("datafiles", "", 2)]
 
 
+def test_what_fails_of_one_protocol_keeps_back_no_other(providers, requests_mock):
+    requests_mock.get("http://store.example/last", content=b"last")
+    files = [remote("xyz://unknown"), remote("up://two"), remote("bad://three"), remote("http://store.example/last")]
+    found = {}
+    made = providers(up=f"{HERE}:Upper", bad=f"{HERE}:Broken")
+    with pytest.raises(Unobtainable, match="'xyz'"):
+        for index, opened in made.open_all(files):
+            found[index] = whole(opened)
+    assert found == {1: b"TWO", 3: b"last"}
+
+
 def test_an_experiment_goes_through_its_own_hook(providers):
     Whole.asked.clear()
     files = [remote(f"up://{name}") for name in ("a", "b", "c")]
