@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ...archive import Sidecars
 from ...errors import Corrupt, Denied, Exists, Invalid, NotFound, PacificaFSError
 from ...model import Bundle, Metadata, Problem, Progress, Ticket
 from . import manifest, rules
@@ -20,7 +21,7 @@ class DJInbox:
 
     reversible = False
     hash = "sha256"
-    fields = rules.FIELDS
+    sidecars = Sidecars(rules.FIELDS)
     layout = "{dataset}/{revision}"
     whole = True
     manifest = manifest.NAME
