@@ -21,7 +21,7 @@ class NotReady(Exception):
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of the loopback interface that nothing listens on.
+    """Ports of the loopback interface that nothing listens on, and that no other process of tests was given.
 
     Below the range that the kernel uses for outgoing connections, so that none is taken before the server binds it.
     """
@@ -32,6 +32,7 @@ def free_ports(number: int) -> list[int]:
             probe = socket.socket()
             try:
                 probe.bind((LOOPBACK, random.randrange(10_000, lowest) if lowest > 12_000 else 0))
+                _claim(probe.getsockname()[1])
             except OSError:
                 probe.close()
             else:
@@ -40,6 +41,20 @@ def free_ports(number: int) -> list[int]:
     finally:
         for probe in held:
             probe.close()
+
+
+_claims: list[socket.socket] = []
+
+
+def _claim(port: int) -> None:
+    """Take a port for this process until it ends; OSError if another has it. (An abstract name leaves no file.)"""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0pacifica-fs-tests-port-{port}")
+    except OSError:
+        claim.close()
+        raise
+    _claims.append(claim)
 
 
 def listening(port: int) -> bool:
