@@ -52,7 +52,7 @@ def test_an_address_instead_of_a_configuration(place, tmp_path):
     (place / "drop/data/run").mkdir()
     (place / "drop/data/run/file").write_text("x")
     (place / "drop/data/run/.commit").touch()
-    assert cli(tmp_path, "wait", "run", "-t", "30").returncode == 0
+    assert cli(tmp_path, "wait", "-m", place, "run", "-t", "30").returncode == 0  # others may be mounted, too
     assert (tmp_path / "data/transactions/1").is_dir()
     for _ in range(2):  # at once again: the spool is found by the address
         assert cli(tmp_path, "umount", place).returncode == 0
@@ -173,7 +173,7 @@ def test_an_ordinary_user(somebody):
     assert point == str(folder / "mnt")
     as_user("os.mkdir('mnt/drop/here/run'); open('mnt/drop/here/run/a', 'w').write('a')", folder)
     as_user("open('mnt/drop/here/run/.commit', 'w')", folder)
-    assert run("wait", "run", "-t", "30").returncode == 0
+    assert run("wait", "-m", point, "run", "-t", "30").returncode == 0
     assert as_user("print(open('mnt/here/transactions/1/a').read())", folder) == "a"
     assert as_user("s = os.stat('mnt/here/transactions/1/a'); print(s.st_uid, oct(s.st_mode))", folder) == (
         f"{USER.pw_uid} 0o100600"
