@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.mount.harness import Mount
 
-from ..bench import Bench, run, stamp, timed, touch
+from ..bench import Bench, fresh_memory, run, stamp, timed, touch
 from ..result import Result
 
 _NUMBERS = itertools.count()
@@ -41,12 +41,15 @@ def busy(bench: Bench) -> Iterator[Result]:
             target = mount.path / "drop" / "site" / f"copied{number}"
             target.mkdir()
             stamp(source, number)
+            fresh_memory(6 * bench.big)
             with sending(bench, mount, other):
                 ours.append(timed(lambda target=target: run("cp", source, target)))
             (target / "big").unlink()
+            fresh_memory(6 * bench.big)
             with sending(bench, mount, other):
                 meanwhile.append(timed(cp_and_sync))
             copy.unlink()
+            fresh_memory(2 * bench.big)
             rest.append(timed(cp_and_sync))
             copy.unlink()
     source.unlink()

@@ -68,7 +68,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.together = Together()
-        self.behind = Together(_HASHING)
+        self.behind = Together(_HASHING, modest=True)
         self._sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)  # glibc's and musl's
 
     def close(self) -> None:

@@ -269,8 +269,8 @@ class Drop:
         self._lanes[name], self._trackers[name] = lane, tracker
         self._workers[name] = (
             Worker(f"drop {name}: seal", Clerk(lane, lambda: wake(CHECKER)).step),
-            Worker(f"drop {name}: check", Checker(lane, lambda: wake(SENDER)).step),
-            Worker(f"drop {name}: send", Courier(lane, tracker, sent).step),
+            Worker(f"drop {name}: check", Checker(lane, lambda: wake(SENDER)).step, modest=True),
+            Worker(f"drop {name}: send", Courier(lane, tracker, sent).step, modest=True),
             Worker(f"drop {name}: follow", tracker.step),
         )
 

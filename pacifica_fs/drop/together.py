@@ -9,6 +9,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from .modesty import be_modest
+
 HELPERS = 4
 """Threads that wait for the disk beside those that close files; more closes at once share them."""
 PATIENCE = 0.2
@@ -33,8 +35,10 @@ class Together:
     (A `ThreadPoolExecutor` costs four times the processor time, which shows in a copy of many small files.)
     """
 
-    def __init__(self, helpers: int = HELPERS) -> None:
+    def __init__(self, helpers: int = HELPERS, modest: bool = False) -> None:
+        """`modest`: see `modesty`."""
         self._most = helpers
+        self._modest = modest
         self._lock = threading.Lock()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._helpers: list[threading.Thread] = []
@@ -80,6 +84,8 @@ class Together:
             helper.join(PATIENCE)
 
     def _help(self) -> None:
+        if self._modest:
+            be_modest()
         while (task := self._tasks.get()) is not None:
             try:
                 task.work()

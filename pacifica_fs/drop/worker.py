@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from .modesty import be_modest
+
 log = logging.getLogger(__name__)
 
 LONGEST = 60.0
@@ -16,8 +18,10 @@ AFTER_A_BUG = 5.0
 class Worker:
     """Calls `step` in a thread; it returns in how many seconds it wants to be called again (None: when woken)."""
 
-    def __init__(self, name: str, step: Callable[[], float | None]) -> None:
+    def __init__(self, name: str, step: Callable[[], float | None], modest: bool = False) -> None:
+        """`modest`: see `modesty`."""
         self._step = step
+        self._modest = modest
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -42,6 +46,8 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        if self._modest:
+            be_modest()
         while not self._stopping:
             self._wake.clear()
             try:
