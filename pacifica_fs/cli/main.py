@@ -34,6 +34,7 @@ COMMANDS = {
     "cp": "Copy from the archives, or into the drop, without a mount.",
     "init": "Write a commented configuration from what other programs know.",
     "check": "Check the configuration, FUSE and each archive; or a sidecar.",
+    "install": "Put units, man pages, completions and mount.pacifica-fs in place.",
     "report": "Collect what a bug report needs, without secrets.",
     "demo": "Try everything out, without a server.",
 }
