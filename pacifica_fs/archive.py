@@ -296,6 +296,26 @@ class Adds(Protocol):
         """What the archive has of this bundle, by the paths that the files have in it. NotFound as `Archive.files`."""
 
 
+@runtime_checkable
+class Guides(Protocol):
+    """What an inbox may have besides: texts that tell a user what to write into a sidecar. Optional.
+
+    They are shown in `drop/ARCHIVE/`, where they can be read.
+    """
+
+    def guide(self, path: Sequence[str]) -> Sequence[str] | None:
+        """The names in the folder `path`, or None where it is a text; NotFound. Asks no server.
+
+        At the top (an empty path) all names begin with a dot. What is not listed may be there all the same.
+        """
+
+    def guide_text(self, path: Sequence[str], user: str) -> str:
+        """The text at `path` for a user by the login name `user`; empty: for who uses the archive.
+
+        May ask the archive, for some seconds at most. Invalid where the path asks for what makes no sense.
+        """
+
+
 class Sidecars(msgspec.Struct, frozen=True):
     """What an inbox takes in sidecars, where it has this as `sidecars`; else the fields that the drop knows.
 

@@ -76,15 +76,16 @@ class Courier:
             try:
                 ids = self._tracker.find(bundle)
             except PacificaFSError as error:
-                problem = Problem(f"{lane.settings.name} could not be asked: {error}", "It is tried again by itself.")
-                self._later(bundle)
-                with bundle.lock:
-                    bundle.transition(Event.REFUSED, problems=(problem,), outage=True)
+                self._not_asked(bundle, error)
                 return
             if ids:
                 self._tracker.found(bundle, ids)
                 return
-        length = max(1, lane.inbox.length(value))
+        try:
+            length = max(1, lane.inbox.length(value))
+        except PacificaFSError as error:
+            self._not_asked(bundle, error)
+            return
         with bundle.lock:
             if bundle.journal.state != State.CHECKING or bundle.generation != generation or lane.stopping.is_set():
                 return
@@ -117,6 +118,13 @@ class Courier:
             bundle.transition(
                 Event.RECEIVED, ticket=ticket, end_sent=bundle.journal.end_sent or stamp(lane.clock.now())
             )
+
+    def _not_asked(self, bundle: SpoolBundle, error: PacificaFSError) -> None:
+        name = self._lane.settings.name
+        problem = Problem(f"{name} could not be asked: {error}", "It is tried again by itself.")
+        self._later(bundle)
+        with bundle.lock:
+            bundle.transition(Event.REFUSED, problems=(problem,), outage=True)
 
     def _not_sent(self, bundle: SpoolBundle, error: Exception, length: int) -> None:
         now = stamp(self._lane.clock.now())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..archive import Archive, Inbox
+from ..archive import Archive, Guides, Inbox
 from ..clock import Clock
 from ..config import ArchiveSettings, DropSettings
 from ..errors import Denied, Invalid, ReadOnly, Unsupported
@@ -143,6 +143,7 @@ class Drop:
             Allowed(target.inbox),
             self._settings.symlinks == "follow",
             self._caller,
+            target.inbox if isinstance(target.inbox, Guides) else None,
         )
 
     def _everyone(self) -> list[Worker]:

@@ -12,6 +12,7 @@ from ..errors import Exists, Invalid, IsADirectory, NotADirectory, NotEmpty, Not
 from ..tree.nodes import DIRECTORY, OPEN, SHARED, Attributes, Directory, Folder, Handle, Node, Writable, inode
 from .content import DropFolder
 from .disk import translating
+from .guides import at_the_top, guide, is_guide
 from .paths import safe
 from .single import Singles
 from .stack import Site
@@ -77,11 +78,16 @@ class _Taking:
     def space(self) -> tuple[int, int]:
         return self._site.room.space()
 
+    def _guided(self, name: str) -> bool:
+        return not self._prefix and is_guide(self._site, name)
+
     def _place(self, name: str) -> str:
         return f"drop/{self._site.name}/{self._prefix}{name}"
 
     def _require(self, name: str) -> None:
         """NotPermitted where the name does not fit the layout, or says what the archive does not know."""
+        if self._guided(name):
+            raise NotPermitted(f"{self._place(name)} is the archive's own")
         layout = self._site.layout
         said = layout.fields(f"{self._prefix}{name}".split("/"))
         if said is None:
@@ -99,7 +105,7 @@ class BundlesFolder(_Taking):
         self._singles = Singles(site, sidecar_names) if site.settings.single_files and not prefix else None
 
     def entries(self) -> Sequence[tuple[str, Node]]:
-        found: list[tuple[str, Node]] = []
+        found: list[tuple[str, Node]] = [] if self._prefix else [*at_the_top(self._site)]
         for full in self._site.names():
             if not full.startswith(self._prefix):
                 continue
@@ -111,6 +117,8 @@ class BundlesFolder(_Taking):
         return found
 
     def lookup(self, name: str) -> Node:
+        if self._guided(name):
+            return guide(self._site, (name,))
         stack = self._site.stack(self._prefix + name)
         if self._singles is not None and (stack.single or not stack.visible):
             return self._singles.lookup(name)
@@ -184,9 +192,12 @@ class LevelFolder(_Taking):
         return os.path.join(self._site.spool.root, LEVELS, self._site.name, self._prefix)
 
     def entries(self) -> Sequence[tuple[str, Node]]:
-        return [(name, self._child(name)) for name in sorted(self._names())]
+        own = [] if self._prefix else at_the_top(self._site)
+        return [*own, *((name, self._child(name)) for name in sorted(self._names()))]
 
     def lookup(self, name: str) -> Node:
+        if self._guided(name):
+            return guide(self._site, (name,))
         if name not in self._names():
             raise NotFound(f"there is no {self._place(name)}")
         return self._child(name)

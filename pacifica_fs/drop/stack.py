@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from ..archive import Guides
 from ..clock import Clock
 from ..config import ArchiveSettings
 from ..errors import NotFound
@@ -37,8 +38,9 @@ class Site:
         allowed: Allowed,
         follows_links: bool,
         caller: Callable[[], int] = os.getuid,
+        guides: Guides | None = None,
     ) -> None:
-        self.caller = caller
+        self.caller, self.guides = caller, guides
         self.name, self.settings, self.algorithm = settings.name, settings, algorithm
         self.spool, self.room, self.clock, self.keep_done = spool, room, clock, keep_done
         self.layout, self.allowed, self.follows_links = layout, allowed, follows_links

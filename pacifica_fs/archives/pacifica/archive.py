@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from ...archive import Arrival, Built, Capabilities, Effects, Waiting, Where
 from ...config import ArchiveSettings
-from ...errors import NotFound, PacificaFSError
+from ...errors import ConfigError, NotFound, PacificaFSError
 from ...model import Container, Event, FileRef, Group, Health, Listing
 from ...transport.http import Http
 from ...transport.pump import Pumps
@@ -22,6 +23,7 @@ from .options import Options, options
 from .policy import Policy
 from .probe import probe
 from .services import service
+from .template import Template, parse
 from .views import views
 
 BATCH = 32
@@ -139,7 +141,25 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
     archive = PacificaArchive(settings, chosen, services, catalogue, policy, effects)
     if policy is None or "ingest" not in services:
         return Built(archive)
-    return Built(archive, PacificaInbox(settings, chosen.login, services["ingest"], policy, metadata, catalogue))
+    template = _template(settings, chosen.template) if chosen.template else None
+    return Built(
+        archive,
+        PacificaInbox(
+            settings, chosen.login, services["ingest"], policy, metadata, catalogue, template, chosen.first_choice
+        ),
+    )
+
+
+def _template(settings: ArchiveSettings, name: str) -> Template:
+    """The site's uploader.json; a relative name is looked for beside the configuration."""
+    path = Path(settings.source).parent / Path(name).expanduser()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.source}: [archives.{settings.name}]: template: {path} cannot be read: {error.strerror}"
+        ) from error
+    return parse(content, str(path))
 
 
 def _rungs(chosen: Options, services: dict[str, Http], effects: Effects) -> list[Rung]:

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from cachetools import TTLCache
 
+from ...archive import Sidecars
 from ...config import ArchiveSettings
 from ...errors import BadAnswer, Invalid, NotFound, PacificaFSError, TooLarge, Unreachable
 from ...model import Bundle, FileRef, Problem, Progress, Ticket
@@ -20,9 +22,12 @@ from ...transport.http import Http, Timeouts
 from ...transport.wire import HungUp, Wire
 from . import entries, jobs, rows, rules
 from .catalogue import Catalogue
+from .filling import Filled
 from .metadata import Metadata
 from .policy import Policy
 from .tarwrite import TarBody
+from .template import Template
+from .uploader import Uploader
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,8 @@ class PacificaInbox:
         policy: Policy,
         metadata: Metadata | None,
         catalogue: Catalogue,
+        template: Template | None = None,
+        first: bool = False,
     ) -> None:
         self.hash = settings.hash
         self._name = settings.name
@@ -61,23 +68,59 @@ class PacificaInbox:
         self._lock = threading.Lock()
         self._allowed: TTLCache[str, bool] = TTLCache(256, ALLOWED_SECONDS)
         self._answered = float("-inf")
+        self._uploader = Uploader(policy, template, first, self._refuses)
+        self._template = template
+        self.sidecars = Sidecars(frozenset(entries.HEADER) | (template.names if template else frozenset()))
 
     def check(self, bundle: Bundle) -> Sequence[Problem]:
-        """See Inbox."""
-        found = rules.problems(bundle)
-        if any(rules.metadata(bundle.metadata)):
+        """See Inbox. The site's template completes the metadata first; its own problems come with the rules'."""
+        found = rules.problems(bundle, self._uploader.fields)
+        if any(rules.metadata(bundle.metadata, self._uploader.fields)):
             return found
         try:
             submitter = self._submitter(bundle)
         except NotFound:
             return [*found, self._unknown_user(bundle)]
+        filled = self._uploader.fill(bundle.metadata, submitter)
+        whole = _completed(bundle, filled)
+        found = [*filled.problems, *rules.problems(whole)]
+        if filled.problems:
+            return found
         if not found and self._limit is not None and self.length(bundle) > self._limit:
             found.append(_too_large(self.length(bundle), self._limit))
-        fields = bundle.metadata.fields
+        if any(rules.metadata(whole.metadata)):
+            return found
+        fields = whole.metadata.fields
         refusal = self._refusal(entries.header(fields, submitter))
         if refusal is not None:
             found.extend(_refusals(refusal, self._who(bundle), fields["project"].strip(), fields["instrument"].strip()))
         return found
+
+    def guide(self, path: Sequence[str]) -> Sequence[str] | None:
+        """See Guides: `.choices/`, `.example/` and `.template.json`."""
+        return self._uploader.names(path)
+
+    def guide_text(self, path: Sequence[str], user: str) -> str:
+        """See Guides."""
+        return self._uploader.text(path, lambda: self._number(user or self._login))
+
+    def added(self, bundle: Bundle, container: str) -> Sequence[FileRef]:
+        """See Adds: without the folders that the site's template puts around all files."""
+        refs = rows.file_refs(self._name, container, self._catalogue.files(container))
+        around = self._around(bundle, refs)
+        return [msgspec.structs.replace(ref, parts=ref.parts[around:]) for ref in refs] if around else refs
+
+    def _around(self, bundle: Bundle, refs: Sequence[FileRef]) -> int:
+        """How many folders those are."""
+        most = sum(1 + (entry.shown or "").count("/") for entry in self._template.folders) if self._template else 0
+        paths = {file.path for file in bundle.files}
+        for number in range(most + 1):
+            if {"/".join(ref.parts[number:]) for ref in refs} == paths:
+                return number
+        return 0
+
+    def _refuses(self, submitter: int, fields: Mapping[str, str]) -> bool:
+        return self._refusal(entries.header(fields, submitter)) is not None
 
     def _refusal(self, header: list[dict[str, Any]]) -> tuple[str, ...] | None:
         """What policy says; its yes holds for a moment: many bundles of one day ask the same, the site is slow at it,
@@ -103,11 +146,12 @@ class PacificaInbox:
         return _refusals(tuple(name for name in refused if name in fields), "", given["project"], given["instrument"])
 
     def length(self, bundle: Bundle) -> int:
-        """See Inbox. Asks policy for the submitter's number, once for each login name."""
-        return len(self._body(bundle))
+        """See Inbox. Asks policy for the submitter's number, once for each login name, and what a template needs."""
+        return len(self._body(self._whole(bundle)))
 
     def send(self, bundle: Bundle, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
         """See Inbox. The answer comes only after the site has stored the whole upload, which may take its time."""
+        bundle = self._whole(bundle)
         # The site would store `..` and two files of one path as they are: such names never leave this machine.
         for problem in rules.files(bundle.files):
             raise Invalid(f"{problem.path}: {problem.what}; {problem.remedy}")
@@ -168,7 +212,7 @@ class PacificaInbox:
         )
 
     def _same(self, id: str, bundle: Bundle) -> bool:
-        refs = rows.file_refs(self._name, id, self._catalogue.files(id))
+        refs = self.added(bundle, id)
         return {_signature(ref) for ref in refs} == {(file.path, file.size, str(file.digest)) for file in bundle.files}
 
     def _body(
@@ -180,12 +224,21 @@ class PacificaInbox:
     ) -> TarBody:
         return TarBody(bundle.files, entries.document(bundle, self._submitter(bundle)), sent, last, settle)
 
+    def _whole(self, bundle: Bundle) -> Bundle:
+        """With what the site's template adds; Invalid where something is missing by now."""
+        filled = self._uploader.fill(bundle.metadata, self._submitter(bundle))
+        for problem in filled.problems:
+            raise Invalid(f"{problem.what}; {problem.remedy}")
+        return _completed(bundle, filled)
+
     def _who(self, bundle: Bundle) -> str:
         return bundle.metadata.fields.get("submitter", "").strip() or self._login
 
     def _submitter(self, bundle: Bundle) -> int:
         """The submitter's number; a login name is resolved once. NotFound if the site does not know it."""
-        who = self._who(bundle)
+        return self._number(self._who(bundle))
+
+    def _number(self, who: str) -> int:
         if who.isdecimal():
             return int(who)
         if who not in self._numbers:
@@ -208,6 +261,15 @@ class PacificaInbox:
                 f"to raise it; max_bundle in [archives.{self._name}] makes this known before the upload"
             )
         return Invalid(f"{answer.url} takes no uploads (status {answer.status}); is the address of ingest right?")
+
+
+def _completed(bundle: Bundle, filled: Filled) -> Bundle:
+    """`bundle` with the metadata found, and its files below the folders that the site wants around them."""
+    files = bundle.files
+    if filled.prefix:
+        around = "/".join(filled.prefix)
+        files = tuple(msgspec.structs.replace(file, path=f"{around}/{file.path}") for file in files)
+    return msgspec.structs.replace(bundle, metadata=filled.metadata, files=files)
 
 
 def _signature(ref: FileRef) -> tuple[str, int, str]:

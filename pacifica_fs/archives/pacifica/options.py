@@ -29,9 +29,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     The first six are addresses of the site's services; `policy` or `metadata` is needed to list, one of `cart`,
     `archive_interface` and `files_by_hash` to read, `ingest` (and `policy`) to upload. `ranges = "trusted"` says that
-    the archive interface answers `byte_range` rightly. `template` is the site's uploader.json. `user` is the login name
-    of who submits (default: `auth.username`, else who runs this program). `cart_stuck`: a cart that is staging for
-    longer is taken for dead. `parallel`: how many downloads at once are good for the site.
+    the archive interface answers `byte_range` rightly. `template` is the site's uploader.json, a file;
+    `first_choice` takes the first of several choices where a sidecar leaves it open, as pacifica-cli does. `user` is
+    the login name of who submits (default: `auth.username`, else who runs this program). `cart_stuck`: a cart that is
+    staging for longer is taken for dead. `parallel`: how many downloads at once are good for the site.
     """
 
     policy: str = ""
@@ -42,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files_by_hash: str = ""
     ranges: Literal["no", "trusted"] = "no"
     template: str = ""
+    first_choice: bool = False
     ca_bundle: str | bool = True
     auth: Auth = Auth()
     user: str = ""

@@ -13,6 +13,7 @@ from . import rows
 from .catalogue import Candidate, Transaction, listing
 from .selection import selection
 from .services import message, unwrapped
+from .template import Query
 
 PAGE = 1000
 MOST = 10_000
@@ -135,8 +136,9 @@ class Policy:
         return tuple(found.values())
 
     def candidates(self, submitter: int, project: str, since: str) -> Iterator[Candidate]:
-        """Transactions of `submitter` in `project` that changed since `since` (naive ISO, UTC; empty: ever)."""
-        where = {"submitter": str(submitter), "project": project} | ({"start": since} if since else {})
+        """Those of `submitter` in `project` (empty: any) that changed since `since` (naive ISO, UTC; empty: ever)."""
+        given = {"submitter": str(submitter), "project": project, "start": since}
+        where = {name: value for name, value in given.items() if value}
         for page in self._search(where, PAGE):
             for entry in page["transactions"].values():
                 yield Candidate(
@@ -164,6 +166,10 @@ class Policy:
         """
         answer = self.http.request("POST", "/ingest", json=list(entries), expect=(200, 412), repeat=True)
         return None if answer.status == 200 else refused(message(answer))
+
+    def offered(self, user: int, query: Query) -> Sequence[dict[str, Any]]:
+        """The rows that `user` may choose from."""
+        return self._uploader(user, query.table, list(query.columns), dict(query.where))
 
     def _me(self) -> int:
         """The number of this user."""

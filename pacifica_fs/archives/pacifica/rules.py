@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ...model import Bundle, BundleFile, Metadata, Problem
 from .entries import BUNDLE_KEY, TABLE, timestamp
@@ -23,17 +23,22 @@ _FORBIDDEN = {
 }
 
 
-def problems(bundle: Bundle) -> list[Problem]:
-    """All local rules, over metadata and files."""
-    return [*metadata(bundle.metadata), *files(bundle.files)]
+def problems(bundle: Bundle, found: Collection[str] = ()) -> list[Problem]:
+    """All local rules, over metadata and files; `found` as for `metadata`."""
+    return [*metadata(bundle.metadata, found), *files(bundle.files)]
 
 
-def metadata(given: Metadata) -> Iterator[Problem]:
-    """Rules about what the sidecar says. A missing submitter is filled in from the user's login."""
-    if not given.fields.get("project", "").strip():
+def metadata(given: Metadata, found: Collection[str] = ()) -> Iterator[Problem]:
+    """Rules about what the sidecar says. A missing submitter is filled in from the user's login.
+
+    `found`: fields that the site's template looks after: it says itself what is missing or wrong.
+    """
+    if not given.fields.get("project", "").strip() and "project" not in found:
         yield Problem("the metadata names no project", 'add it to the sidecar: "project": "…"')
     instrument = given.fields.get("instrument", "").strip()
-    if not instrument:
+    if "instrument" in found:
+        pass
+    elif not instrument:
         yield Problem("the metadata names no instrument", 'add it to the sidecar: "instrument": (its number)')
     elif not _is_number(instrument):
         yield Problem(f"instrument '{instrument}' is not the number of one", "use the instrument's number at the site")
