@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -64,9 +66,17 @@ def test_a_second_mount_of_the_same_place_is_refused(mounted):
     assert bounded("the first", lambda: os.listdir(mount.path / "files"))
 
 
+def stopped(pid):
+    """Waits until every thread of the process stands still: the signal's sender is not told."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        while (task / "stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.01)
+
+
 def test_a_daemon_that_stands_still_is_not_waited_for_for_ever(mounted):
     mount = toy(mounted)
     mount.process.signal(signal.SIGSTOP)
+    bounded("it stands still", lambda: stopped(mount.process.pid))
     try:
         with pytest.raises(WaitTimeout):
             mounts.stale(mount.path, 0.5)
