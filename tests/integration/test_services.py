@@ -98,6 +98,7 @@ def test_a_killed_program_can_be_started_again(pacifica_faults, name):
     assert client.download(client.upload({"after": name.encode()})) == {"after": name.encode()}
 
 
+@pytest.mark.timeout(300)  # a dozen programs start and end, one after the other
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_site_whose_owner_ends(pacifica_site, how, tmp_path):
     with (tmp_path / "out").open("w+") as out:
@@ -107,7 +108,7 @@ def test_nothing_is_left_of_a_site_whose_owner_ends(pacifica_site, how, tmp_path
     programs = {pid: start_time(pid) for pid in processes_with(folder)}
     assert len(programs) >= 10
     os.kill(owner.pid, how)
-    owner.wait(timeout=30)
+    owner.wait(timeout=120)
     until(lambda: not Path(folder).exists(), 30)
     until(lambda: not [pid for pid, started in programs.items() if runs(pid, started)], 10)
 
