@@ -142,11 +142,14 @@ class ArchiveFolder:
         if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
             raise BadAnswer(f"transaction {id}: {'/'.join(parts)!r} is no path of a file")
         try:
-            return self._walk((id, *parts))
+            try:
+                return self._walk((id, *parts))
+            except FileNotFoundError:
+                self.require()
+                if not self.has(id):
+                    raise NotFound(f"{self.root}: there is no transaction {id}") from None
+                return self._walk((id, *parts))  # it may just have been published
         except FileNotFoundError:
-            self.require()
-            if not self.has(id):
-                raise NotFound(f"{self.root}: there is no transaction {id}") from None
             raise Corrupt(f"{self.transactions / id}: {'/'.join(parts)} is missing") from None
         except (OSError, UnicodeEncodeError) as error:
             self.require()

@@ -139,12 +139,12 @@ def _sync(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """As far as it goes: what stays is tried again by the next sweep."""
+    """As far as it goes: what stays is tried again by the next sweep. Its maker may be removing the same things now."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)  # past what is gone already, so that nothing is left by both
+        return
     with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        path.unlink()
 
 
 def _alive(path: Path) -> bool:

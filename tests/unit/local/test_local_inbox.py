@@ -266,6 +266,35 @@ def test_a_maker_that_finishes_while_others_sweep_harms_nobody(site, here, monke
     assert leftovers(site) == []
 
 
+def test_a_sweep_and_a_maker_that_remove_the_same_folder_leave_none(site, here, monkeypatch):
+    finishing = site.root / "incoming" / "finishing"
+    (finishing / "transaction/files").mkdir(parents=True)
+    (finishing / "one").touch()
+    unlink = os.unlink
+
+    def as_if_late(name, **where):
+        unlink(name, **where)
+        if name == "one":  # the other one was faster
+            unlink(name, **where)
+
+    monkeypatch.setattr(os, "unlink", as_if_late)
+    assert site.send(here, site.bundle(FILES)) == "1"
+    assert leftovers(site) == []
+
+
+def test_a_transaction_that_is_published_while_it_is_asked_for_is_there(site, here, monkeypatch):
+    other = site.open()
+    has = folder_module.ArchiveFolder.has
+
+    def published_meanwhile(folder, id):
+        monkeypatch.undo()
+        assert site.send(here, site.bundle(FILES)) == id
+        return has(folder, id)
+
+    monkeypatch.setattr(folder_module.ArchiveFolder, "has", published_meanwhile)
+    assert other.archive.container("1").id == "1"
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
