@@ -12,6 +12,8 @@ def workers():
     made = Workers("tested", 2)
     yield made
     made.close()
+    for thread in names():  # the next test counts its own
+        thread.join(10)
 
 
 def names():
