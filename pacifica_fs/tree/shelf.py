@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 FILE = "answers.sqlite"
+FORMAT = "1"
+"""Which form the answers have (those of `model` and the archives); what was kept in another one is a miss."""
 PATIENCE = 0.5
 """Seconds to wait for another thread or process that writes; then it is a miss."""
 _TABLE = (
@@ -108,4 +110,4 @@ class Shelf:
 
 
 def _digest(key: tuple[str, ...]) -> bytes:
-    return hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256("\0".join((FORMAT, *key)).encode("utf-8", "surrogateescape")).digest()

@@ -3,6 +3,7 @@
 import os
 import threading
 
+from pacifica_fs.tree import shelf as shelf_module
 from pacifica_fs.tree.shelf import Shelf
 
 
@@ -19,6 +20,12 @@ def test_the_oldest_go(tmp_path):
         shelf.put((str(number),), number)
     assert shelf.get(("1000",), int) == 1000 and shelf.get(("950",), int) == 950
     assert shelf.get(("5",), int) is None
+
+
+def test_what_another_version_kept_is_a_miss(tmp_path, monkeypatch):
+    Shelf(tmp_path).put(("a",), 1)
+    monkeypatch.setattr(shelf_module, "FORMAT", "0")
+    assert Shelf(tmp_path).get(("a",), int) is None
 
 
 def test_what_is_damaged_is_begun_anew(tmp_path):
