@@ -60,7 +60,9 @@ def main() -> int:
     unknown = [name for name in options.names if name not in measurements]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(measurements)}")
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Both, and not what SIGINT was: a shell starts what runs in its background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     console = Console(width=None if sys.stdout.isatty() else 200)
     load = os.getloadavg()
     results: list[Result] = []

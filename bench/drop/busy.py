@@ -41,12 +41,12 @@ def busy(bench: Bench) -> Iterator[Result]:
             target = mount.path / "drop" / "site" / f"copied{number}"
             target.mkdir()
             stamp(source, number)
-            fresh_memory(6 * bench.big)
             with sending(bench, mount, other):
+                fresh_memory(4 * bench.big)
                 ours.append(timed(lambda target=target: run("cp", source, target)))
             (target / "big").unlink()
-            fresh_memory(6 * bench.big)
             with sending(bench, mount, other):
+                fresh_memory(4 * bench.big)
                 meanwhile.append(timed(cp_and_sync))
             copy.unlink()
             fresh_memory(2 * bench.big)

@@ -102,15 +102,26 @@ def test_a_killed_program_can_be_started_again(pacifica_faults, name):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_site_whose_owner_ends(pacifica_site, how, tmp_path):
     with (tmp_path / "out").open("w+") as out:
-        owner = subprocess.Popen([sys.executable, "-m", "tests.servers.pacifica"], stdout=out, start_new_session=True)
+        owner = subprocess.Popen(
+            [sys.executable, "-m", "tests.servers.pacifica"], stdout=out, start_new_session=True, preexec_fn=deaf
+        )
+    try:
         until(lambda: "# uniqueid" in (tmp_path / "out").read_text(), 90)
-    folder = (tmp_path / "out").read_text().partition("; logs ")[2].partition("/logs;")[0]
-    programs = {pid: start_time(pid) for pid in processes_with(folder)}
-    assert len(programs) >= 10
-    os.kill(owner.pid, how)
-    owner.wait(timeout=120)
+        folder = (tmp_path / "out").read_text().partition("; logs ")[2].partition("/logs;")[0]
+        programs = {pid: start_time(pid) for pid in processes_with(folder)}
+        assert len(programs) >= 10
+        os.kill(owner.pid, how)
+        owner.wait(timeout=120)
+    finally:
+        owner.kill()  # the guard ends the rest
+        owner.wait(timeout=30)
     until(lambda: not Path(folder).exists(), 30)
     until(lambda: not [pid for pid, started in programs.items() if runs(pid, started)], 10)
+
+
+def deaf():
+    """As a shell starts what runs in its background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def until(condition, timeout):

@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("--datapusher", action="store_true", help="with the DataPusher service")
     parser.add_argument("--max-mib", type=int, default=100, help="the largest upload in MiB")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Both, and not what SIGINT was: a shell starts what runs in its background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if options.prepare:
         with Guard() as guard:
             template(homes(), guard)

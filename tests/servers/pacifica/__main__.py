@@ -18,7 +18,9 @@ def main() -> None:
     parser.add_argument("--prepare", action="store_true", help="install what is missing, start nothing")
     parser.add_argument("--notifications", action="store_true", help="with the notifications service")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Both, and not what SIGINT was: a shell starts what runs in its background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
     if options.prepare:
         with Guard() as guard:
