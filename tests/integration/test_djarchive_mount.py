@@ -12,6 +12,9 @@ import time
 import obstore
 import pytest
 
+from pacifica_fs.archives.djarchive.multipart import Multipart
+from pacifica_fs.archives.djarchive.store import PART, Keys, Place
+from pacifica_fs.clock import SystemClock
 from tests.mount.fixtures import _MOUNTS
 from tests.mount.harness import Mount, bounded
 from tests.servers.faults import Stall
@@ -326,3 +329,36 @@ def test_an_upload_goes_on_after_a_crash(mounted, seaweedfs, faulty, source, dat
     (source / ".DS_Store").unlink()
     assert client.download(dataset, "1", tmp_path / "back") == (203, 0)
     assert content(tmp_path / "back") == content(source)
+
+
+def test_a_large_file_goes_on_after_a_crash_where_it_was(mounted, seaweedfs, faulty, dataset, client, tmp_path):
+    folder = tmp_path / "large"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(os.urandom(9 * PART + 17))
+    proxy = faulty(seaweedfs.http)
+    mount = mounted(tables(seaweedfs, proxy))
+    place = f"elements/{dataset}/1"
+    rule = proxy.on("PUT", r"partNumber=7&", Stall())
+    server = Multipart(Place(seaweedfs.http, seaweedfs.public), Keys(*ADMIN), SystemClock(), tmp_path)
+
+    def parts():
+        return [request.path for request in proxy.requests if request.method == "PUT" and "partNumber" in request.path]
+
+    def there():
+        upload = next((path.partition("uploadId=")[2] for path in parts()), "")
+        return server.parts(f"{dataset}/1/a.bin", upload) if upload else {}
+
+    drop(mount, folder, place)
+    deadline = time.monotonic() + 60
+    while len(there()) < 9:  # all but the one that stalls
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    mount.kill9()
+    rule.release()
+    proxy.clear()
+    proxy.forget()
+    mount.start()
+    wait(mount, place, "done")
+    assert len(parts()) == 1, "the same upload goes on with what it lacks"
+    assert client.download(dataset, "1", tmp_path / "back") == (1, 0)
+    assert content(tmp_path / "back") == content(folder)
