@@ -17,6 +17,7 @@ from pacifica_fs.archives.djarchive.store import PART, Keys, Place
 from pacifica_fs.clock import SystemClock
 from tests.mount.fixtures import _MOUNTS
 from tests.mount.harness import Mount, bounded
+from tests.mount.test_drop_asking import cli
 from tests.servers.faults import Stall
 from tests.servers.faulty import FaultyProxy
 from tests.servers.seaweedfs import ADMIN
@@ -169,6 +170,22 @@ def test_one_file_of_a_large_folder_costs_no_listing_of_it(mount, dataset, seawe
     lists = [path for _, path in asked if "list-type" in path]
     assert len(asked) <= 4 and len(lists) == 1, asked  # is there such a dataset, HEAD and GET of the manifest, the file
     assert f"prefix={dataset}%2F&" in lists[0] + "&"
+
+
+def test_fetch_is_the_clients_download(mount, dataset, seaweedfs, front, tmp_path):
+    """`download(create_target)`: a second call verifies and fetches only what is missing."""
+    files = {f"d{n % 3}/{n:02}.dat": os.urandom(3000 + n) for n in range(40)} | {"large.bin": os.urandom(9 << 20)}
+    publish(seaweedfs, seaweedfs.public, f"{dataset}/1", files)
+    revision, target = mount.path / f"elements/{dataset}/1", tmp_path / "new/copy"
+    assert "42 copied, 0 there, 0 failed" in cli(mount, "fetch", f"{revision}/.", "--to", target, "--create")
+    copied = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert copied == {**files, MANIFEST: manifest(files)}
+    (target / "d0/03.dat").write_bytes(b"damaged")
+    (target / "d1/04.dat").unlink()
+    front.forget()
+    assert "2 copied, 40 there, 0 failed" in cli(mount, "fetch", f"{revision}/.", "--to", target, "-q")
+    assert (target / "d0/03.dat").read_bytes() == files["d0/03.dat"]
+    assert not [request for request in front.requests if request.path.endswith(".dat")], "both are in the cache"
 
 
 def test_a_revision_that_is_overwritten_is_estale_and_never_a_mixture(mount, dataset, seaweedfs):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from ...clock import Clock
 from ...errors import BadAnswer
@@ -121,6 +121,6 @@ def _trusted(ca: str, state: Path) -> bool | str:
     file = state / "trusted.pem"
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = file.with_suffix(".new")
-    aside.write_text(Path(where()).read_text("utf-8") + "\n" + ca, "utf-8")
+    aside.write_text(Path(DEFAULT_CA_BUNDLE_PATH).read_text("utf-8") + "\n" + ca, "utf-8")
     aside.rename(file)
     return str(file)
