@@ -12,6 +12,8 @@ from .source import OPTION, configured
 
 HELP = """Write files of the archives to standard output without a mount. What ends without an error is verified.
 
+PATH is as in a mount, without its mount point.
+
 \b
 Examples:
   pacifica-fs cat emsl/transactions/67.json

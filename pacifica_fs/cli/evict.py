@@ -18,6 +18,8 @@ from .progress import Progress
 
 HELP = """Remove files from the cache. They stay in their archives, and are fetched again when they are read.
 
+Each PATH is a file or folder below a mount, a folder with all that is in it.
+
 The cache keeps below its limit by itself: this is for what is known not to be needed again. What is open, or kept by
 `pacifica-fs pin`, is not removed.
 

@@ -14,6 +14,8 @@ from .outside import Outside
 
 HELP = """Keep files in the cache: fetch them, and never evict them to make room.
 
+Each PATH is a file or folder below a mount, a folder with all that is in it.
+
 They can be read without their archive's server then. Pins outlive a restart; status/cache.json lists them. An eighth of
 the cache's limit stays free for what is not pinned.
 

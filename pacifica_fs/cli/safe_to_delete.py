@@ -17,12 +17,12 @@ from .output import Output, printable, remark
 from .outside import Outside
 from .snapshot import Upload
 
-HELP = """Say which files of the folder DIR are in an archive: each file is read, and its digest looked for in the
-receipts of what was uploaded from here.
+HELP = """Say which files of FOLDER are in an archive: each file is read, and its digest looked for in the receipts of
+what was uploaded from here.
 
 A file counts as safe where an upload with exactly these bytes is done and the archive listed the same digest
 afterwards. A bundle's sidecar counts where the metadata was taken from these bytes. The exit code is 0 if everything in
-DIR is safe, and 1 if something is not; that is listed. Links and other things that are no files are never safe.
+FOLDER is safe, and 1 if something is not; that is listed. Links and other things that are no files are never safe.
 
 \b
 Examples:

@@ -176,9 +176,3 @@ def called(result):
     if result:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-
-
-def put_range(source, target):
-    """copy_file_range(2)."""
-    with open(source, "rb") as one, open(target, "wb") as two:
-        os.copy_file_range(one.fileno(), two.fileno(), len(DATA))

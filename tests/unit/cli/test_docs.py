@@ -2,6 +2,7 @@
 
 import re
 
+import click
 import msgspec
 
 from pacifica_fs.cli.main import COMMANDS, cli
@@ -66,6 +67,35 @@ def test_links_lead_somewhere():
     for file in documents():
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_every_help_explains_its_arguments_and_has_an_example():
+    for name in COMMANDS:
+        command = cli.get_command(None, name)
+        assert f" pacifica-fs {name}" in command.help, name
+        for param in command.params:
+            if param.param_type_name == "argument":
+                for word in re.findall(r"[A-Z]{3,}", param.make_metavar(click.Context(command))):
+                    assert word in command.help, f"{name}: {word}"
+            else:
+                assert param.help, f"{name}: {param.opts}"
+
+
+def test_links_into_a_page_lead_to_a_heading():
+    for file in documents():
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", file.read_text()):
+            text = (file.parent / target if target else file).read_text()
+            headings = {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in _headings(text)}
+            assert anchor in headings, f"{file.name}: {target}#{anchor}"
+
+
+def _headings(text):
+    return re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+
+
+def test_every_page_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    assert all(f"(docs/{file.name})" in text for file in documents() if file.name != "README.md")
 
 
 def test_documented_commands_exist():
