@@ -87,5 +87,8 @@ class Outside(Protocol):
     def probe(self, config: Config, places: Places) -> Sequence[Finding]:
         """What `App.check` finds about the archives."""
 
+    def skews(self, config: Config) -> Mapping[str, float]:
+        """Seconds by which each server's clock is before this machine's; servers that do not answer are left out."""
+
     def dry_run(self, config: Config, places: Places, sidecar: Path, archive: str) -> Sequence[Finding]:
         """What keeps a sidecar from being accepted by an archive; nothing is sent."""

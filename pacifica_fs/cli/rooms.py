@@ -139,6 +139,12 @@ class Rooms:
                 found += health(each.archive, each.kind, each.health, each.uploads)
         return found
 
+    def skews(self, config: Config) -> Mapping[str, float]:
+        """Ask every server for its time."""
+        from ..service import skew
+
+        return skew.skews(config.archives)
+
     def dry_run(self, config: Config, places: Places, sidecar: Path, archive: str) -> Sequence[Finding]:
         """What the drop would say to this sidecar before any data is there."""
         from ..archive import Sidecars

@@ -14,6 +14,7 @@ from .codes import Exit
 from .naming import full
 from .output import Output, ago, clock_text, plain, printable, remark, size
 from .outside import Outside
+from .pace import Pace
 from .snapshot import Snapshot, Upload
 from .wait import over, sentence, waits
 
@@ -22,6 +23,8 @@ HELP = """Show what is under way: uploads, downloads, the cache, and the archive
 The state of an upload goes from open through sealed, checking, sending and ingesting to done. Three states need
 somebody: held (something is missing; below the table stands what), failed (the server says so), and unconfirmed (the
 connection broke after the upload; the archive is asked). Done uploads are left out unless with --all.
+
+With --watch it also shows how fast uploads and downloads are and the time that they have left.
 
 Where no mount answers, the uploads are read from the spool's journals, and it says so. A dead mount is never waited for
 longer than a few seconds; the exit code is then 6.
@@ -54,9 +57,11 @@ def command(
     """Show."""
     output = Output()
     before: Snapshot | None = None
+    pace = Pace()
     while True:
         mount = find.mount(outside, dir, file)
         seen = snapshot.look(outside, mount, file)
+        _measure(pace, seen, outside.clock.monotonic())
         if seen != before or output.fancy:
             if as_json:
                 output.line(msgspec.json.encode(seen).decode())
@@ -65,22 +70,33 @@ def command(
                     output.terminal.clear()
                 if watch:
                     output.line(clock_text(outside.clock.now()))
-                show(output, seen, outside.clock.now(), everything)
+                show(output, seen, outside.clock.now(), everything, pace)
         if not watch:
             return Exit.NO_MOUNT if mount is not None and seen.mount is None else Exit.OK
         before = seen
         outside.clock.sleep(EVERY)
 
 
-def show(output: Output, seen: Snapshot, now: float, everything: bool = False) -> None:
-    """All tables for people."""
+def _measure(pace: Pace, seen: Snapshot, now: float) -> None:
+    moving = {
+        str(each.get("id")): int(each.get("sent") or 0) for each in seen.uploads if each.get("state") == "sending"
+    }
+    moving |= {_file(each): int(each.get("bytes") or 0) for each in seen.downloads}
+    for key, count in moving.items():
+        pace.note(key, count, now)
+    pace.keep(set(moving))
+
+
+def show(output: Output, seen: Snapshot, now: float, everything: bool = False, pace: Pace | None = None) -> None:
+    """All tables for people; with rates and the time left where `pace` knows them."""
+    pace = pace or Pace()
     if seen.remark:
         remark(f"pacifica-fs: {seen.remark}")
     if seen.mount:
         output.line(f"mounted on {printable(seen.mount)}")
     uploads = list(seen.uploads) if everything else _current(seen.uploads)
     output.table(
-        "uploads", ("bundle", "state", "files", "size", "sent", "for", "what"), [_row(u, now) for u in uploads]
+        "uploads", ("bundle", "state", "files", "size", "sent", "for", "what"), [_row(u, now, pace) for u in uploads]
     )
     hidden = len(seen.uploads) - len(uploads)
     if hidden:
@@ -91,7 +107,7 @@ def show(output: Output, seen: Snapshot, now: float, everything: bool = False) -
     if not seen.mount:
         return
     columns: tuple[str, ...] = ("file", "state", "bytes", "of", "for", "waiting for")
-    output.table("downloads", columns, [_download(each, now) for each in seen.downloads])
+    output.table("downloads", columns, [_download(each, now, pace) for each in seen.downloads])
     columns = ("archive", "kind", "answers", "as", "error")
     output.table("archives", columns, [_archive(each) for each in seen.archives])
     cache = seen.cache
@@ -109,12 +125,14 @@ def _current(uploads: Sequence[Upload]) -> list[Upload]:
     return [upload for upload in uploads if upload.get("state") != "done" or id(upload) in recent]
 
 
-def _row(upload: Upload, now: float) -> tuple[str, ...]:
+def _row(upload: Upload, now: float, pace: Pace) -> tuple[str, ...]:
     state = str(upload.get("state", ""))
     if state == "done":
         what = f"transaction {upload.get('transaction', '')}"
     elif state == "ingesting" and upload.get("task"):
         what = f"{upload['task']} {plain(upload.get('percent'))}%"
+    elif state == "sending" and (moves := pace.words(str(upload.get("id")), int(upload.get("bytes") or 0))):
+        what = moves
     elif over(upload):
         what = ""
     else:
@@ -124,9 +142,14 @@ def _row(upload: Upload, now: float) -> tuple[str, ...]:
     return full(upload), state, plain(upload.get("files")), size(upload.get("bytes")), sent, since, what
 
 
-def _download(download: Mapping[str, Any], now: float) -> tuple[str, ...]:
-    name = "/".join(str(download.get(key) or "") for key in ("archive", "container", "path"))
-    waiting = str(download.get("error") or download.get("waiting_for") or "")
+def _file(download: Mapping[str, Any]) -> str:
+    return "/".join(str(download.get(key) or "") for key in ("archive", "container", "path"))
+
+
+def _download(download: Mapping[str, Any], now: float, pace: Pace) -> tuple[str, ...]:
+    name = _file(download)
+    waiting = str(download.get("error") or "") or pace.words(name, int(download.get("size") or 0))
+    waiting = waiting or str(download.get("waiting_for") or "")
     since = ago(download.get("since"), now)
     return name, str(download.get("state", "")), size(download.get("bytes")), size(download.get("size")), since, waiting
 

@@ -42,6 +42,7 @@ class Pretence:
         self.journals = []
         self.asked = []
         self.findings = []
+        self.clocks = {}
         self.error = None
 
     def mounts(self):
@@ -81,6 +82,9 @@ class Pretence:
 
     def probe(self, config, places):
         return self.findings
+
+    def skews(self, config):
+        return self.clocks
 
     def dry_run(self, config, places, sidecar, archive):
         self.asked.append(("dry run", sidecar, archive))

@@ -1,11 +1,13 @@
 import errno
 import json
 import os
+import re
 
 import pytest
 
 from pacifica_fs.cli import limited, output, snapshot
 from pacifica_fs.cli.outside import MountPoint
+from pacifica_fs.cli.pace import Pace
 from pacifica_fs.errors import BadAnswer
 
 
@@ -143,6 +145,43 @@ def test_watch_prints_at_each_change(run, mount, outside):
     assert result.exit_code == 130
     assert result.stdout.count("uploads:") == 2
     assert "Aborted" not in result.output
+
+
+def test_watch_tells_rates_and_the_time_left(run, mount, outside):
+    mib = 1 << 20
+    common = {"archive": "emsl", "container": "67", "path": "a.raw", "state": "receiving", "size": 100 * mib}
+
+    def at(sent, received):
+        mount.bundle("here", "run", "sending", bytes=100 * mib, sent=sent)
+        mount.write("downloads.json", [{**common, "bytes": received}])
+
+    def stop():
+        raise KeyboardInterrupt
+
+    at(0, 0)
+    outside.clock.events = {2: lambda: at(10 * mib, 0), 4: lambda: at(20 * mib, 50 * mib), 7: stop}
+    shown = run("status", "--watch").stdout
+    assert re.search(r"here/run +sending .*MiB/s, \d+ s left", shown)
+    assert re.search(r"emsl/67/a.raw +receiving .*MiB/s, \d+ s left", shown)
+    assert "/s" not in run("status").stdout, "one look tells no rate"
+
+
+def test_rates():
+    pace = Pace()
+    pace.note("a", 0, 0.0)
+    assert pace.words("a", 1000) == "", "not known yet"
+    pace.note("a", 1 << 20, 1.0)
+    assert pace.words("a", 11 << 20) == "1.0 MiB/s, 10 s left"
+    assert pace.words("a", 1 << 20) == "1.0 MiB/s"
+    for second in range(2, 40):
+        pace.note("a", 1 << 20, float(second))
+    assert pace.words("a", 11 << 20) == "", "it has stopped"
+    pace.note("a", 5, 41.0)
+    assert pace.words("a", 10) == "", "begun anew"
+    pace.keep(set())
+    pace.note("a", 6, 42.0)
+    assert pace.words("a", 10) == ""
+    assert pace.words("never seen", 10) == ""
 
 
 def test_a_mount_of_somebody_else_only_by_name(run, mount, outside):
