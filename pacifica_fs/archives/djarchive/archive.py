@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 from cachetools import LRUCache, TTLCache
@@ -117,7 +117,8 @@ class DJArchive:
         times = None
         if self._chosen.object_times:
             times = {each.key: each.mtime_ns for each in self._bucket.objects(_key(container, ""))}
-        return listed(self.name, container, bytes(data), about, times, self._bucket.place.url(key))
+        table = listed(self.name, container, data, about, times, self._bucket.place.url(key))
+        return cast("Sequence[FileRef]", table)
 
     # -- bytes
 
