@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from .copying import copy_out, into_cache
 from .inside import Item
 from .outside import Outside
 from .progress import Progress
+from .together import Together
 
 HELP = """Fetch files from their archives into the cache, or copy them out.
 
@@ -53,19 +53,23 @@ def command(
         raise Failed("--create is for --to", Exit.USAGE)
     if to is not None:
         _target(outside, to, create)
-    return fetch(roots, to, jobs, quiet)
+    return fetch(outside, roots, to, jobs, quiet)
 
 
-def fetch(roots: Sequence[str], to: Path | None, jobs: int, quiet: bool) -> Exit:
+def fetch(outside: Outside, roots: Sequence[str], to: Path | None, jobs: int, quiet: bool) -> Exit:
     """Fetch all files at and below `roots`, into the cache or to the folder `to`."""
     unlisted: list[tuple[str, OSError]] = []
-    items = [item for root in roots for item in inside.walk(root, lambda path, error: unlisted.append((path, error)))]
+    found = {root: inside.walk(root, lambda path, error: unlisted.append((path, error))) for root in roots}
+    items = [item for root in roots for item in found[root]]
     if to is not None:
         _distinct(items)
-    for root in roots:
+    together = Together(outside)
+    for root, below in found.items():
         # Some archives bring all of a folder in one stream; others do not know this request.
-        with contextlib.suppress(OSError):
+        try:
             inside.ask(root, "fetch")
+        except OSError:
+            together.add(root, [item.path for item in below])
     with Progress(sum(item.size for item in items), quiet) as progress:
         for path, error in unlisted:
             progress.fail(path, error)
@@ -73,6 +77,7 @@ def fetch(roots: Sequence[str], to: Path | None, jobs: int, quiet: bool) -> Exit
         before = {item.path: _state(item.path) for item in items} if to is None else {}
 
         def work(item: Item) -> str:
+            together.want(item.path)
             if to is None:
                 return into_cache(item, before[item.path], progress.moved)
             return copy_out(item, to / item.below, progress.moved)

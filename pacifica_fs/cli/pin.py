@@ -40,4 +40,4 @@ def command(outside: Outside, unpin: bool, listed: Path | None, quiet: bool, pat
         return apply(outside, paths, listed, quiet, "unpin", "unpinned", ())
     roots = inside.roots(outside, paths, listed)
     pinned = apply(outside, tuple(roots), None, True, "pin", "pinned", ())
-    return max(pinned, fetch(roots, None, JOBS, quiet))
+    return max(pinned, fetch(outside, roots, None, JOBS, quiet))

@@ -287,8 +287,9 @@ class Content:
         self._store.close()
 
     def gather(self, group: str, refs: Sequence[FileRef]) -> None:
-        """A user wants all `refs` of a group: have those that their archive gathers fetched in one stream, if not too
-        many. Returns at once; who reads one of them waits for it as always.
+        """A user wants all `refs` of a group, or, where that is empty, of a list: have those that their archive gathers
+        fetched in one stream, or in one for each `batch` of a list, if not too many. Returns at once; who reads one of
+        them waits for it as always.
         """
         archive = self._archive(refs[0]) if refs else None
         if not isinstance(archive, Gathers):
@@ -301,9 +302,12 @@ class Content:
         def source(files: Sequence[FileRef]) -> Iterator[Arrival]:
             return archive.open_group(group, files)
 
-        self._fetcher.together(
-            wanted, lambda flights: self._convoy.fly(self._fetcher, flights, lambda staged: None, source)
-        )
+        def fly(flights: Sequence[Flight]) -> None:
+            self._convoy.fly(self._fetcher, flights, lambda staged: None, source if group else None)
+
+        size = len(wanted) if group else self._archive(refs[0]).capabilities.batch
+        for start in range(0, len(wanted), max(1, size)):
+            self._fetcher.together(wanted[start : start + size], fly)
         for blob, _ in wanted:
             self._keeper.tidy(blob)
 

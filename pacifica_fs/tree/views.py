@@ -8,12 +8,16 @@ Threading: nodes may be used from any thread; what is asked of the archive goes 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-from ..archive import Archive
+import msgspec
+
+from ..archive import Archive, Gathers
 from ..clock import Clock
-from ..errors import NotADirectory
+from ..errors import Invalid, NotADirectory, PacificaFSError
 from ..model import FileRef, View
 from .answers import Answers
 from .containers import ContainersFolder
@@ -54,7 +58,7 @@ class ArchiveTree:
         named: Entries = [*((view.name, self._top(view)) for view in archive.views if view.name), *more]
         nameless = [view for view in archive.views if not view.name]
         if nameless:
-            return NamelessFolder(archive.name, named, level(self._answers, nameless[0], _given(nameless[0])))
+            return NamelessFolder(self._answers, named, level(self._answers, nameless[0], _given(nameless[0])))
         return ListedFolder((archive.name,), lambda: named)
 
     def files(self, container: str, files: Sequence[FileRef], mtime_ns: int) -> Directory:
@@ -90,11 +94,11 @@ class ArchiveTree:
 class NamelessFolder:
     """An archive's folder that shows a view directly, and the named views beside it; their names win."""
 
-    __slots__ = ("_named", "_view", "ino")
+    __slots__ = ("_answers", "_named", "_view", "ino")
 
-    def __init__(self, archive: str, named: Entries, view: LevelFolder | ContainersFolder) -> None:
-        self._named, self._view = dict(named), view
-        self.ino = inode(archive)
+    def __init__(self, answers: Answers, named: Entries, view: LevelFolder | ContainersFolder) -> None:
+        self._answers, self._named, self._view = answers, dict(named), view
+        self.ino = inode(answers.archive.name)
 
     def attributes(self) -> Attributes:
         """A directory's."""
@@ -111,6 +115,31 @@ class NamelessFolder:
     def lookup(self, name: str) -> Node:
         """One of them; NotFound."""
         return self._named.get(name) or self._view.lookup(name)
+
+    def control(self, data: bytes) -> None:
+        """`{"do":"fetch","files":["PATH", …]}`: these files, their paths from here, are wanted, and will be read.
+
+        Invalid for anything else, and where the archive gathers no files.
+        """
+        try:
+            paths = msgspec.json.decode(data, type=Wanted).files
+        except msgspec.MsgspecError as error:
+            raise Invalid(f"not a request: {data[:100]!r}") from error
+        if not isinstance(self._answers.archive, Gathers):
+            raise Invalid("files of this archive come one by one")
+        refs: list[FileRef] = []
+        for path in paths:
+            with contextlib.suppress(PacificaFSError):  # who reads it is told
+                ref = getattr(walk(self, *path.split("/")), "ref", None)
+                refs += [ref] if ref is not None else []
+        self._answers.gather("", refs)
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """A request for files of a list."""
+
+    do: Literal["fetch"]
+    files: list[str]
 
 
 def root(entries: Callable[[], Entries]) -> ListedFolder:

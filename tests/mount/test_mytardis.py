@@ -254,3 +254,29 @@ def test_fetch_of_an_experiment_goes_through_the_providers_hook_for_it(mounted, 
         with pytest.raises(OSError) as caught:
             os.setxattr(mount.path / "tardis/1", "user.pacifica.control", b"nonsense")
         assert caught.value.errno == errno.EINVAL
+
+
+def test_fetch_of_a_list_goes_through_the_providers_hook_for_lists(mounted, tmp_path, old_site):
+    """Whatever folders its files are in, and in whatever order."""
+    (tmp_path / "noting.py").write_text(PROVIDER)
+    use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
+    with FakeTardis(old_site, old=True) as tardis:
+        table = tardis.table(providers={"note": use, "up": use})
+        mount = mounted(
+            {"archives": {"tardis": table}},
+            environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        )
+        root = mount.path / "tardis"
+        wanted = [f"1/{1 + n // 50}/{n:02}.txt" for n in (57, 0, 33, 30, 6, 51, 1)]
+        (tmp_path / "list").write_text("".join(f"{root}/{path}\n" for path in wanted))
+        command = [*COMMAND, "fetch", "--from-file", str(tmp_path / "list")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=mount.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        batches = [set(line.split()) for line in (tmp_path / "asked").read_text().splitlines()]
+        assert {"58", "1", "34", "31", "7", "52"} in batches
+        assert {os.getxattr(root / path, "user.pacifica.state") for path in wanted} == {b"cached"}
+        for wrong in (b"nonsense", b'{"do":"fetch"}', b'{"do":"fetch","files":[1]}'):
+            with pytest.raises(OSError) as caught:
+                os.setxattr(root, "user.pacifica.control", wrong)
+            assert caught.value.errno == errno.EINVAL
+        os.setxattr(root, "user.pacifica.control", b'{"do":"fetch","files":["../x","1/9/y","","README.txt"]}')
