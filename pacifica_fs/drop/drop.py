@@ -290,7 +290,7 @@ class Drop:
         if journal.archive not in self.targets:
             words = f"the archive {journal.archive}, which is not configured any more"
             return upload(journal, files=files, size=size, waiting_for="" if journal.state == State.DONE else words)
-        live = journal.state in (State.OPEN, State.INGESTING, State.UNCONFIRMED)
+        live = journal.state in (State.OPEN, State.SEALED, State.INGESTING, State.UNCONFIRMED)
         return upload(
             journal,
             files=files,
