@@ -6,7 +6,7 @@ them go down into a folder where they meet it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..model import UNKNOWN, FileRef
@@ -32,15 +32,19 @@ class Among:
     def orders(self) -> tuple[tuple[FileRef, ...], ...]:
         """All files with content, in each order; nothing where there are too many. Made when first asked for."""
         if self._found is None:
-            listed = _taken(self._level, lambda entries: entries)
-            if len(listed) > MOST:
+            level = _kept(self._level, MOST)
+            if level is None:
                 self._found = ()
             else:
-                named = _taken(self._level, sorted)
-                self._found = tuple(dict.fromkeys((listed, named, _taken(self._level, self._by_inode))))
+                orders: list[tuple[FileRef, ...]] = []
+                for arrange in (list, sorted, self._by_inode):
+                    order = _taken(level, arrange)
+                    if order not in orders:  # they have the very same values, so this is quick
+                        orders.append(order)
+                self._found = tuple(orders)
         return self._found
 
-    def _by_inode(self, entries: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    def _by_inode(self, entries: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
         archive, container = self.key[:2]
 
         def number(entry: tuple[str, Any]) -> int:
@@ -51,18 +55,35 @@ class Among:
         return sorted(entries, key=number)
 
 
-def _taken(level: Level, arrange: Callable[[list[tuple[str, Any]]], list[tuple[str, Any]]]) -> tuple[FileRef, ...]:
-    def walk(level: Level) -> Iterator[FileRef]:
-        for _, item in arrange(list(level.items())):
-            if isinstance(item, FileRef):
-                if item.size not in (0, UNKNOWN):
-                    yield item
-            elif isinstance(item, Mapping):
-                yield from walk(item)
+def _kept(level: Level, most: int) -> Level | None:
+    """The same, with values that stay: a level may make them anew each time. None where there are too many files."""
+    left = most
 
-    found: list[FileRef] = []
-    for ref in walk(level):
-        found.append(ref)
-        if len(found) > MOST:
-            break
-    return tuple(found)
+    def copy(level: Level) -> Level | None:
+        nonlocal left
+        found: dict[str, Any] = {}
+        for name, item in level.items():
+            if isinstance(item, FileRef):
+                left -= item.size not in (0, UNKNOWN)
+                if left < 0:
+                    return None
+                found[name] = item
+            elif isinstance(item, Mapping):
+                below = copy(item)
+                if below is None:
+                    return None
+                found[name] = below
+        return found
+
+    return copy(level)
+
+
+def _taken(level: Level, arrange: Callable[[Iterable[tuple[str, Any]]], list[tuple[str, Any]]]) -> tuple[FileRef, ...]:
+    def walk(level: Level) -> Iterator[FileRef]:
+        for _, item in arrange(level.items()):
+            if not isinstance(item, FileRef):
+                yield from walk(item)
+            elif item.size not in (0, UNKNOWN):
+                yield item
+
+    return tuple(walk(level))

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from ..archive import Archive, Finder, Folded, Inside
 from ..clock import Clock
 from ..errors import NotFound, Unreachable
+from ..filetable import FileTable
 from ..model import Container, FileRef, Group, Listing, View
 from .changes import Changes
 from .crowd import Crowd
@@ -19,6 +20,7 @@ from .inside import Folders
 from .names import arrange, safe_entries, safe_name
 from .shelf import Shelf
 from .spooled import Spooling
+from .tabled import TableLevel
 
 Named = TypeVar("Named", Container, Group)
 Where = tuple[tuple[str, str], ...]
@@ -139,12 +141,12 @@ class Answers:
             clock,
             lambda key, files: self.folders_of(key[0], files),
             capacity=FILES_KEPT,
-            weight=lambda folders: folders.count + 1,
+            weight=lambda folders: folders.weight + 1,
             shelf=shelf,
             crowd=place,
             outage=outage,
             name=f"{name}\0files",
-            type=tuple[FileRef, ...],
+            type=tuple[FileRef, ...] | FileTable,
         )
         # Nothing in it: the container is not listed folder by folder.
         self._levels: Fresh[tuple[Inside, ...], tuple[Level, ...]] = Fresh(
@@ -243,11 +245,16 @@ class Answers:
 
     def folders(self, container: str) -> Folders:
         """A container's files as folders; NotFound."""
-        return self._folders.get((container,), lambda: tuple(self.archive.files(container)))
+        return self._folders.get((container,), lambda: self._files(container))
+
+    def _files(self, container: str) -> Sequence[FileRef]:
+        files = self.archive.files(container)
+        return files if isinstance(files, FileTable) else tuple(files)
 
     def folders_of(self, container: str, files: Sequence[FileRef]) -> Folders:
         """Files that are known as folders; asks nobody."""
-        return Folders(self.archive.name, container, arrange(files), self.spooling)
+        level = TableLevel(files) if isinstance(files, FileTable) else arrange(files)
+        return Folders(self.archive.name, container, level, self.spooling)
 
     def is_deep(self, container: str) -> bool:
         """Whether its folders are listed one by one; NotFound."""

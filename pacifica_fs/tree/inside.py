@@ -5,31 +5,51 @@ Threading: values, any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import Exists, Invalid, NotFound
+from ..filetable import ROW
 from ..model import UNKNOWN, FileRef
-from .among import Among
+from .among import MOST, Among
 from .names import Tree
 from .nodes import DIRECTORY, FILE, Attributes, Node, file_xattrs, inode
 from .spooled import SpooledFile, Spooling
+from .tabled import TableLevel
 from .virtual import Entries
 
+KEPT = 60_000
+"""Nodes of a container that are kept once they were shown."""
 RECALL = b'{"do": "recall"}'
 
 
 class Folders:
-    """The folders of one container as arranged by `tree.names`. Immutable; nodes are made once, when first shown."""
+    """The folders of one container as arranged by `tree.names`. Immutable; of what was shown last, nodes are kept."""
 
-    def __init__(self, archive: str, container: str, arranged: Tree, spooling: Spooling) -> None:
+    def __init__(self, archive: str, container: str, arranged: Tree | TableLevel, spooling: Spooling) -> None:
         self.archive = archive
         self.container = container
         self.spooling = spooling
-        self.count = _count(arranged)
-        self.listed: dict[tuple[str, ...], Entries] = {}
+        self.weight = arranged.rows // ROW if isinstance(arranged, TableLevel) else _count(arranged)
         self._arranged = arranged
+        self._listed: dict[tuple[str, ...], dict[str, Node]] = {}
+        # Who goes through very many files is followed in one folder after the other.
+        self._whole = not isinstance(arranged, TableLevel) or arranged.rows <= MOST
         self.among = Among(arranged, archive, container)
+
+    def listed(self, path: tuple[str, ...]) -> Mapping[str, Node]:
+        """The nodes of a folder that was shown; empty where they are not kept."""
+        return self._listed.get(path, {})
+
+    def keep(self, path: tuple[str, ...], nodes: dict[str, Node]) -> None:
+        """A folder was shown. Those of others go when there are too many."""
+        # Assignments of whole values, so that nobody needs a lock.
+        others = self._listed if sum(map(len, self._listed.values())) + len(nodes) <= KEPT else {}
+        self._listed = {**others, path: nodes}
+
+    def around(self, path: tuple[str, ...], level: Mapping[str, Any]) -> Among:
+        """What a file in the folder `path` is one of."""
+        return self.among if self._whole else Among(level, self.archive, self.container, "folder", *path)
 
     def top(self, mtime_ns: int) -> SubFolder:
         """The container's own level."""
@@ -58,23 +78,48 @@ class SubFolder:
 
     def entries(self) -> Entries:
         """Everything in it, without a request."""
-        listed = self._folders.listed.get(self._path)
-        if listed is None:
-            listed = tuple((name, self._node(name, item)) for name, item in self._level.items())
-            self._folders.listed[self._path] = listed
-        return listed
+        if isinstance(self._level, TableLevel) and self._level.rows > KEPT:
+            return Made(self._made)
+        nodes = self._folders.listed(self._path)
+        if not nodes:
+            nodes = dict(self._made())
+            self._folders.keep(self._path, nodes)
+        return tuple(nodes.items())
 
     def lookup(self, name: str) -> Node:
         """One entry; NotFound."""
+        node = self._folders.listed(self._path).get(name)
+        if node is not None:
+            return node
         item = self._level.get(name)
         if item is None:
             raise NotFound(name)
-        return self._node(name, item)
+        return self._node(name, item, self._folders.around(self._path, self._level))
 
-    def _node(self, name: str, item: Any) -> Node:
+    def _made(self) -> Iterator[tuple[str, Node]]:
+        among = self._folders.around(self._path, self._level)
+        return ((name, self._node(name, item, among)) for name, item in self._level.items())
+
+    def _node(self, name: str, item: Any, among: Among) -> Node:
         if isinstance(item, FileRef):
-            return file_node(item, self._folders.spooling, self._folders.among)
+            return file_node(item, self._folders.spooling, among)
         return SubFolder(self._folders, (*self._path, name), item, self._mtime_ns)
+
+
+class Made(Sequence[tuple[str, Node]]):
+    """Entries that are made while somebody goes through them."""
+
+    def __init__(self, make: Callable[[], Iterator[tuple[str, Node]]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[tuple[str, Node]]:
+        return self._make()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._make())
+
+    def __getitem__(self, index: Any) -> Any:
+        return tuple(self._make())[index]
 
 
 class ArchiveFile:

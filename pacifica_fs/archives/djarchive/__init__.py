@@ -4,7 +4,8 @@
     s3://BUCKET/DATASET/REVISION/djarchive-manifest.csv    uploaded last: the revision is complete
 
 `manifest` knows the manifest's text, `store` the bucket, `archive` the reading side (`windows` how a file is streamed),
-`inbox` the publishing side, `options` and `datajoint` the configuration.
+`inbox` the publishing side (`sending` a bundle's files, `multipart` the large ones), `options` and `datajoint` the
+configuration.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
     # A part of an upload is larger than a piece of a download, and lines are slower in that direction.
     slow = msgspec.structs.replace(place, read=max(place.read, SEND_SECONDS))
     bucket = Bucket(slow, admin_keys)
-    return Built(archive, DJInbox(settings.name, bucket, chosen, effects.state / "djarchive" / settings.name, log))
+    state = effects.state / "djarchive" / settings.name
+    return Built(archive, DJInbox(settings.name, bucket, chosen, state, effects.clock, log))
 
 
 def _identity(access: str) -> str:

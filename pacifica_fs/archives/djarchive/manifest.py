@@ -8,7 +8,9 @@ commas, quotes and even newlines there are in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
 
 from ...errors import BadAnswer, Unreachable
 
@@ -18,38 +20,100 @@ NAME = "djarchive-manifest.csv"
 Line = tuple[int, str, str]
 """Size in bytes, sha256 as lower-case hex, path with `/` between its components."""
 
+DIGITS = 64
+_HEX = b"0123456789abcdef"
+_LENGTHS = frozenset(range(1, 19))
 _LINE = re.compile(r'"(\d{1,18})","([0-9a-f]{64})","(.+)"\r?')
 _LOOSE = re.compile(r'\s*"?(\d{1,18})"?\s*,\s*"?([0-9A-Fa-f]{64})"?\s*,(.*)', re.DOTALL)
+_NEXT = re.compile(rb'\n(?=\s*"?\d{1,18}"?\s*,\s*"?[0-9A-Fa-f]{64}"?\s*,)')
+_BLOCK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
 
 
-def parse(data: bytes, where: str) -> Iterator[Line]:
-    """The manifest's lines, in its order, one by one: of a million lines only the text itself is held.
+class Block(msgspec.Struct, frozen=True):
+    """Some lines by columns: `digests` are hex, `paths` as they are in the manifest."""
+
+    sizes: Sequence[int]
+    digests: Sequence[bytes]
+    paths: Sequence[bytes]
+
+
+def blocks(data: bytes | memoryview, where: str) -> Iterator[Block]:
+    """All lines, in the manifest's order, about a mebibyte of them at a time: ten times as fast as one by one.
 
     BadAnswer says which line of `where` is none; Unreachable for a web page in its place.
     """
-    start = data[:200].lstrip().lower()
+    start = bytes(data[:200]).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         raise Unreachable(f"{where}: a web page came instead of the manifest")
-    text = data.decode("utf-8-sig", "surrogateescape")
-    match = _LINE.fullmatch
-    position, number, end = 0, 0, len(text)
+    position, number, end = len(_BOM) if start.startswith(_BOM) else 0, 1, len(data)
     while position < end:
-        stop = text.find("\n", position)
-        stop = end if stop < 0 else stop
-        line = text[position:stop]
-        position, number = stop + 1, number + 1
-        found = match(line)
-        if found is not None:
-            yield int(found[1]), found[2], found[3]
-        elif line.strip():
-            size, digest, path, position, more = _unusual(text, line, position, f"{where}, line {number}")
-            number += more
-            yield size, digest, path
+        found = _NEXT.search(data, min(position + _BLOCK, end))
+        stop = found.end() if found else end
+        block = bytes(data[position:stop])
+        yield _usual(block) or _one_by_one(block, where, number)
+        position, number = stop, number + block.count(b"\n")
+
+
+def parse(data: bytes | memoryview, where: str) -> Iterator[Line]:
+    """The lines one by one; see `blocks`."""
+    for block in blocks(data, where):
+        for size, digest, path in zip(block.sizes, block.digests, block.paths, strict=True):
+            yield size, digest.decode(), path.decode("utf-8", "surrogateescape")
 
 
 def format(lines: Iterable[Line]) -> bytes:
     """The manifest of `lines`, as djarchive-client reads it."""
     return "".join(f'"{size}","{digest}","{path}"\n' for size, digest, path in lines).encode()
+
+
+def _usual(block: bytes) -> Block | None:
+    """The lines of a block all of which are as djarchive-client writes them, without quotes in their paths."""
+    if not block.startswith(b'"') or b"\r" in block:
+        return None
+    words = block.rstrip(b"\n")[1:-1].replace(b'"\n"', b'","').split(b'","')
+    sizes, digests, paths = words[::3], words[1::3], words[2::3]
+    joined = b"".join(paths)
+    if (
+        len(sizes) == len(paths)
+        and {*map(len, digests)} == {DIGITS}
+        and not b"".join(digests).translate(None, _HEX)
+        and b"".join(sizes).isdigit()
+        and {*map(len, sizes)} <= _LENGTHS
+        and all(paths)
+        and b'"' not in joined
+        and b"\n" not in joined
+        and block.rstrip(b"\n").endswith(b'"')
+    ):
+        return Block(list(map(int, sizes)), digests, paths)
+    return None
+
+
+def _one_by_one(block: bytes, where: str, number: int) -> Block:
+    """The lines of any other block, whose first one has that number."""
+    text = block.decode("utf-8", "surrogateescape")
+    sizes: list[int] = []
+    digests: list[bytes] = []
+    paths: list[bytes] = []
+    position, end = 0, len(text)
+    while position < end:
+        stop = text.find("\n", position)
+        stop = end if stop < 0 else stop
+        line = text[position:stop]
+        position, this = stop + 1, number
+        number += 1
+        found = _LINE.fullmatch(line)
+        if found is not None:
+            size, digest, path = int(found[1]), found[2], found[3]
+        elif line.strip():
+            size, digest, path, position, more = _unusual(text, line, position, f"{where}, line {this}")
+            number += more
+        else:
+            continue
+        sizes.append(size)
+        digests.append(digest.encode())
+        paths.append(path.encode("utf-8", "surrogateescape"))
+    return Block(sizes, digests, paths)
 
 
 def _unusual(text: str, line: str, position: int, where: str) -> tuple[int, str, str, int, int]:

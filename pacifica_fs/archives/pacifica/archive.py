@@ -131,7 +131,7 @@ def from_url(url: str) -> dict[str, str]:
 
 def build(settings: ArchiveSettings, effects: Effects) -> Built:
     """The archive, and its inbox where `ingest` is configured. ConfigError if the options are wrong."""
-    chosen = options(settings)
+    chosen = options(settings, effects.environ)
     services = {name: service(settings, chosen, effects, url) for name, url in chosen.addresses().items()}
     policy = Policy(services["policy"], settings.name, chosen.login) if "policy" in services else None
     metadata = Metadata(services["metadata"], settings.name) if "metadata" in services else None
