@@ -156,6 +156,7 @@ def test_what_is_not_a_transaction_is_not_listed(site, here, published):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # folders are made and removed as fast as a busy disk lets it
 def test_a_hundred_thousand_transactions(site, here):
     for id in range(1, 100_001):
         os.mkdir(site.root / "transactions" / str(id))
