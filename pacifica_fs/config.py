@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -226,10 +227,23 @@ def parse(tables: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Config:
     """TOML tables as a Config; an empty one gets the `local` archive `here`."""
     source = " and ".join(sources) or "the configuration"
     raw = _convert(dict(tables), _Tables, source, "")
+    _command(raw.drop.on_state, source)
     archives = tuple(_archive(name, table, source) for name, table in raw.archives.items())
     if not archives:
         archives = (ArchiveSettings("here", "local", options={"path": ""}, source=source),)
     return Config(raw.cache, raw.drop, raw.mount, raw.log, raw.metrics, archives, sources)
+
+
+def _command(on_state: str | tuple[str, ...], source: str) -> None:
+    """ConfigError for what can never be told anything."""
+    if isinstance(on_state, str) and on_state.startswith(("http://", "https://")):
+        return
+    try:
+        words = shlex.split(on_state) if isinstance(on_state, str) else on_state
+    except ValueError as error:
+        raise ConfigError(f"{source}: drop.on_state: a command or an address was expected: {error}") from error
+    if (on_state and not (words and words[0])) or any("\0" in word for word in words):
+        raise ConfigError(f"{source}: drop.on_state: a command or an address was expected, not {on_state!r}")
 
 
 def secrets(config: Config) -> list[str]:

@@ -27,6 +27,7 @@ from .states import Event, State, moves
 
 if TYPE_CHECKING:
     from .handles import OpenFile
+    from .upload import Upload
 
 MARK = stat.S_ISVTX
 """The mode bit of a file that is being written: a file that has it and is not open was cut off by a crash."""
@@ -76,6 +77,7 @@ class SpoolBundle:
         self.task = ""
         self.percent = 0.0
         self.waiting_for = ""
+        self.picture: tuple[Journal, Upload] | None = None
         self._fresh: set[str] = set()
         self._shown: tuple[Journal, dict[str, Entry], dict[str, set[str]]] | None = None
 

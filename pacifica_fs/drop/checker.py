@@ -9,15 +9,18 @@ from ..errors import PacificaFSError
 from ..model import Problem
 from .bundle import SpoolBundle
 from .clerk import WHILE_OPEN, hold_unclosed
+from .complete import plain
 from .journal import Entry, Journal, LeftOut, seconds
 from .lane import Lane
 from .links import resolve_links
 from .seal import Interrupted, chosen, entries, known_already, look, not_kept, own_sidecars, sidecar
 from .sidecar import Reading
 from .states import Event, State
-from .worker import Pauses
+from .worker import Apart, Pauses
 
 DECIDED = frozenset({State.DONE, State.FAILED})
+MANY = 20
+"""How many names are listed in the problems of one bundle."""
 UNDER_WAY = frozenset({State.SENDING, State.INGESTING, State.UNCONFIRMED})
 
 
@@ -27,6 +30,8 @@ class Checker:
     def __init__(self, lane: Lane, passed: Callable[[], None]) -> None:
         self._lane, self._passed = lane, passed
         self._outages = Pauses(2.0, 60.0)
+        self._apart = Apart()
+        self._overtook = False
 
     def step(self) -> float | None:
         """Check every sealed bundle that is due; when to look again."""
@@ -37,21 +42,38 @@ class Checker:
             with bundle.lock:
                 if bundle.journal.state == State.CHECKING and not bundle.passed and not bundle.busy:
                     bundle.transition(Event.INTERRUPTED)
-        ready = []
-        for bundle in lane.bundles(State.SEALED):
-            if bundle.retry_at > lane.clock.monotonic():
-                due.append(bundle.retry_at)
-            else:
-                ready.append(bundle)
-        for bundle in sorted(ready, key=_weight) if len(ready) > 1 else ready:
+        self._apart, self._overtook = Apart(), False
+        for _, bundle in self._ready():
             if lane.stopping.is_set():
                 return None
-            self._check(bundle)
+            if bundle.journal.state != State.SEALED:
+                continue  # it was checked while a larger one was hashed
+            with self._apart.one(bundle):
+                self._check(bundle)
             if bundle.journal.outage:
                 due.append(self._outages.due(bundle.journal.id))
-            elif bundle.journal.state == State.SEALED:
-                due.append(bundle.retry_at)
+        self._apart.end()
+        if self._overtook:
+            return 0.0
+        due += [one.retry_at for one in lane.bundles(State.SEALED)]
         return max(0.0, min(due) - lane.clock.monotonic()) if due else None
+
+    def _ready(self) -> list[tuple[int, SpoolBundle]]:
+        """What is sealed and due, with its bytes, the smallest first."""
+        now = self._lane.clock.monotonic()
+        found = [(_weight(one), one) for one in self._lane.bundles(State.SEALED) if one.retry_at <= now]
+        return sorted(found, key=lambda pair: (pair[0], pair[1].journal.id))
+
+    def _overtake(self, bundle: SpoolBundle, weight: int) -> None:
+        """Check what is smaller than `bundle`, which is being hashed and may be for an hour."""
+        self._free()
+        for size, other in self._ready():
+            if size >= weight:
+                return
+            if other is not bundle and not self._lane.stopping.is_set():
+                self._overtook = True
+                with self._apart.one(other):
+                    self._check(other)
 
     def _free(self) -> list[float]:
         """Have what an outage held checked again; when the rest of them is due."""
@@ -78,11 +100,25 @@ class Checker:
 
         broken = resolve_links(bundle, lane.room, go_on)
         found = look(bundle)
+        if found.foreign:
+            self._unreadable(bundle, found.foreign, generation)
+            return
+        weight = sum(state.st_size for _, state in found.files)
+        looked = lane.clock.monotonic()
+
+        def hash_on() -> bool:
+            nonlocal looked
+            now = lane.clock.monotonic()
+            if now - looked >= WHILE_OPEN:
+                looked = now
+                self._overtake(bundle, weight)
+            return go_on()
+
         taken, reading = sidecar(bundle, lane.words)
         own = own_sidecars(bundle, lane.words)
         bundle.reading, bundle.unread = (taken, reading), False
         try:
-            files = entries(bundle, found, taken, lane.inbox.hash, go_on, own)
+            files = entries(bundle, found, taken, lane.inbox.hash, hash_on, own)
         except Interrupted:
             # Its writers opened it again, or we stop; a file that changed by itself is looked at once more.
             bundle.retry_at = lane.clock.monotonic() + WHILE_OPEN
@@ -126,6 +162,16 @@ class Checker:
                 return
             self._judged(bundle, problems, outage, left_out, earlier)
         self._passed()
+
+    def _unreadable(self, bundle: SpoolBundle, paths: Sequence[str], generation: int) -> None:
+        """Hold a bundle with names that are no text."""
+        what, remedy = "its name is not UTF-8, and archives take nothing else", "Rename it here, in the drop."
+        problems = [Problem(what, remedy, plain(path)) for path in paths[:MANY]]
+        if len(paths) > MANY:
+            problems.append(Problem(f"{len(paths) - MANY} more names are not UTF-8", remedy))
+        with bundle.lock:
+            if generation == bundle.generation and bundle.journal.state == State.SEALED:
+                bundle.transition(Event.REFUSED, problems=tuple(problems), outage=False)
 
     def _judged(
         self,
@@ -174,9 +220,8 @@ class Checker:
         return ()
 
 
-def _weight(bundle: SpoolBundle) -> tuple[int, str]:
-    size = sum(state.st_size for _, state in look(bundle).files) if os.path.isdir(bundle.files) else 0
-    return size, bundle.journal.id
+def _weight(bundle: SpoolBundle) -> int:
+    return sum(state.st_size for _, state in look(bundle).files) if os.path.isdir(bundle.files) else 0
 
 
 def _overlap(files: Iterable[Entry], before: Iterable[Journal]) -> str:

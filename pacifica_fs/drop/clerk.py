@@ -11,12 +11,13 @@ import msgspec
 from ..errors import PacificaFSError
 from ..model import Bundle, Problem
 from .bundle import SpoolBundle
-from .complete import COMMIT, Facts, Rules, decide
+from .complete import COMMIT, Facts, Rules, decide, plain
 from .lane import Lane
 from .manifest import Manifests
 from .seal import look, own_sidecars, sidecar
 from .sidecar import Reading
 from .states import Event, State
+from .worker import Apart
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,16 @@ class Clerk:
     def step(self) -> float | None:
         """Look at every open bundle; when to look again."""
         due: float | None = None
+        apart = Apart()
         for bundle in self._lane.bundles(State.OPEN):
             if self._lane.stopping.is_set():
                 return None
-            at = self._attend(bundle)
+            at = None
+            with apart.one(bundle):
+                at = self._attend(bundle)
             if at is not None:
                 due = at if due is None else min(due, at)
+        apart.end()
         return None if due is None else max(0.0, due - self._lane.clock.monotonic())
 
     def _attend(self, bundle: SpoolBundle) -> float | None:
@@ -73,7 +78,7 @@ class Clerk:
                     bundle.forget_commit()
                     nothing = not found.files
                 elif decision.seal:
-                    bundle.retry_at = 0.0
+                    bundle.retry_at, bundle.waiting_for = 0.0, ""
                     bundle.transition(Event.COMPLETE, sealed_by=decision.reason, committed=committed)
                     self._sealed()
                     bundle.forget_commit()  # only now: a word that could not be noted must still be there
@@ -81,7 +86,8 @@ class Clerk:
                 self._lane.spool.discard(
                     bundle, unless=lambda: generation != bundle.generation or bool(bundle.handles) or not bundle.empty()
                 )
-        bundle.waiting_for = decision.reason
+        if bundle.journal.state == State.OPEN:
+            bundle.waiting_for = decision.reason
         bundle.urgent = facts.committed or facts.listed
         if facts.opened:
             return facts.now + WHILE_OPEN
@@ -137,5 +143,5 @@ class Clerk:
 
 def hold_unclosed(bundle: SpoolBundle, paths: Iterable[str]) -> None:
     """Hold a bundle for the files that a crash cut off; its lock is held."""
-    problems = tuple(Problem("was being written when the mount stopped", REWRITE, path) for path in paths)
+    problems = tuple(Problem("was being written when the mount stopped", REWRITE, plain(path)) for path in paths)
     bundle.transition(Event.UNCLOSED, problems=problems, files=())

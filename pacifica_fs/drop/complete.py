@@ -8,6 +8,7 @@ upload cannot be taken back, quiet alone never says it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -41,6 +42,11 @@ def temporary(path: str) -> bool:
     """True where programs write what they rename or move later; `path` is relative to the bundle."""
     *folders, name = path.split("/")
     return _TEMPORARY.match(name) is not None or not _UNFINISHED.isdisjoint(folders)
+
+
+def plain(path: str) -> str:
+    """`path` for people and for JSON: bytes of it that are no UTF-8 as `\\xe9`."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -113,4 +119,5 @@ def decide(facts: Facts, rules: Rules) -> Decision:
 
 
 def _some(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
+    first = plain(names[0])
+    return first if len(names) == 1 else f"{first} (and {len(names) - 1} more)"

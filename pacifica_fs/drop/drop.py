@@ -27,6 +27,7 @@ from .courier import Courier, again, resumed
 from .disk import Disk
 from .folder import DropRoot, level
 from .herald import Herald, teller
+from .journal import Journal
 from .lane import Lane, layout_of
 from .limits import Refusals
 from .offline import count, read_uploads
@@ -284,13 +285,22 @@ class Drop:
 
     def _upload(self, bundle: SpoolBundle) -> Upload:
         journal = bundle.journal
+        if not journal.cleared:
+            return self._picture(bundle, journal)
+        # What is done changes no more, and there may be thousands of such, of thousands of files each.
+        last = bundle.picture
+        if last is None or last[0] is not journal:
+            last = bundle.picture = journal, self._picture(bundle, journal)
+        return last[1]
+
+    def _picture(self, bundle: SpoolBundle, journal: Journal) -> Upload:
         files = size = None
         if journal.revisable and not journal.files:
             files, size = count(bundle.files)
         if journal.archive not in self.targets:
             words = f"the archive {journal.archive}, which is not configured any more"
             return upload(journal, files=files, size=size, waiting_for="" if journal.state == State.DONE else words)
-        live = journal.state in (State.OPEN, State.INGESTING, State.UNCONFIRMED)
+        live = journal.state in (State.OPEN, State.SEALED, State.INGESTING, State.UNCONFIRMED)
         return upload(
             journal,
             files=files,

@@ -118,12 +118,25 @@ def seconds(text: str) -> float:
 
 def encode(journal: Journal) -> bytes:
     """As the bytes of the file."""
-    return msgspec.json.format(msgspec.json.encode(journal, enc_hook=_text_of), indent=1) + b"\n"
+    try:
+        data = msgspec.json.encode(journal, enc_hook=_text_of)
+    except UnicodeEncodeError:  # a server's words, perhaps: names that are no text never come here
+        data = msgspec.json.encode(_mended(msgspec.to_builtins(journal, enc_hook=_text_of)))
+    return msgspec.json.format(data, indent=1) + b"\n"
 
 
 def load(folder: Path) -> Journal:
     """The journal of the bundle in `folder`; OSError, or ValueError where it cannot be understood."""
     return msgspec.json.decode((folder / NAME).read_bytes(), type=Journal)
+
+
+def _mended(value: Any) -> Any:
+    """`value` with what UTF-8 cannot hold replaced."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_mended(key): _mended(one) for key, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _text_of(value: object) -> object:

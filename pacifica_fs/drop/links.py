@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ..errors import NoSpace
 from .bundle import SpoolBundle
+from .complete import plain
 from .journal import LeftOut
 from .room import Room
 from .spool import walk
@@ -27,14 +28,14 @@ def resolve_links(bundle: SpoolBundle, room: Room, go_on: Callable[[], bool]) ->
         if stat.S_ISLNK(state.st_mode) and go_on():
             why = _follow(bundle, path, room)
             if why:
-                left.append(LeftOut(path, why))
+                left.append(LeftOut(plain(path), why))
     return left
 
 
 def _follow(bundle: SpoolBundle, path: str, room: Room) -> str:
     real = bundle.real(path)
     target = os.readlink(real)
-    shown = f"a link to {target}, which"
+    shown = f"a link to {plain(target)}, which"
     if not os.path.isabs(target) and not os.path.realpath(real).startswith(os.path.realpath(bundle.files) + "/"):
         return f"{shown} leads out of the folder"
     try:

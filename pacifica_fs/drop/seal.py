@@ -13,7 +13,7 @@ import msgspec
 from ..archive import Choosy, Sidecars
 from ..model import Bundle, BundleFile, Digest, Metadata
 from .bundle import MARK, SpoolBundle
-from .complete import COMMIT, OWN, temporary
+from .complete import COMMIT, OWN, plain, temporary
 from .journal import Entry, Journal, LeftOut, seconds
 from .sidecar import FIELDS, LIMIT, Reading, read
 from .spool import walk
@@ -26,11 +26,12 @@ WORDS = Sidecars(FIELDS)
 
 
 class Inventory(msgspec.Struct, frozen=True):
-    """What a look at a bundle's tree found; paths relative, in order."""
+    """What a look at a bundle's tree found; paths relative, in order. The names of `foreign` are no UTF-8."""
 
     files: tuple[tuple[str, os.stat_result], ...] = ()
     empty: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     unclosed: tuple[str, ...] = ()
 
 
@@ -41,8 +42,11 @@ def look(bundle: SpoolBundle) -> Inventory:
     unfinished: list[str] = []
     unclosed: list[str] = []
     directories: dict[str, bool] = {}
+    foreign: list[str] = []
     for path, state in walk(bundle.files):
-        parent = path.rpartition("/")[0]
+        parent, _, name = path.rpartition("/")
+        if plain(name) != name:
+            foreign.append(path)
         directories[parent] = True
         if stat.S_ISDIR(state.st_mode):
             directories[path] = False
@@ -53,7 +57,7 @@ def look(bundle: SpoolBundle) -> Inventory:
             if state.st_mode & MARK and state.st_ino not in opened:
                 unclosed.append(path)
     empty = tuple(path for path, full in directories.items() if path and not full)
-    return Inventory(tuple(files), empty, tuple(unfinished), tuple(unclosed))
+    return Inventory(tuple(files), empty, tuple(unfinished), tuple(foreign), tuple(unclosed))
 
 
 def sidecar(bundle: SpoolBundle, words: Sidecars = WORDS) -> tuple[str, Reading]:
@@ -147,7 +151,7 @@ def known_already(files: Iterable[Entry], earlier: Iterable[Journal]) -> tuple[t
 
 def not_kept(found: Inventory) -> tuple[str, ...]:
     """What the spool has and an archive does not take."""
-    remarks = [f"the empty directory {path}" for path in found.empty]
+    remarks = [f"the empty directory {plain(path)}" for path in found.empty]
     if any(state.st_mtime_ns % 1_000_000_000 for _, state in found.files):
         remarks.append("fractions of a second of modification times, where the archive has whole seconds")
     if any(state.st_mode & 0o111 for _, state in found.files):

@@ -69,7 +69,21 @@ def read(
         metadata = reader.short(value)
     else:
         return Reading()
+    if _halved(value):
+        words = f"{name} has half of a character (such as \\ud800), which no archive takes"
+        return _refused(name, words, "Correct it and save the file again.")
     return Reading(None, tuple(reader.problems)) if reader.problems else Reading(metadata)
+
+
+def _halved(value: object) -> bool:
+    """True if there is a surrogate in it: JSON and YAML can write what is no text."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (TypeError, ValueError):
+        return False
+    return False
 
 
 def with_defaults(metadata: Metadata, defaults: Mapping[str, Any]) -> Metadata:

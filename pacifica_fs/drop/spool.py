@@ -25,9 +25,10 @@ from pathlib import Path
 import msgspec
 
 from ..clock import Clock
-from ..errors import Exists, NotFound
+from ..errors import Exists, Invalid, NotFound
 from ..model import Metadata
 from .bundle import MARK, SpoolBundle
+from .complete import plain
 from .disk import Disk
 from .journal import NAME, Journal, encode, load, stamp
 from .states import State
@@ -131,7 +132,10 @@ class Spool:
         single: bool = False,
         uid: int = -1,
     ) -> SpoolBundle:
-        """A new, empty bundle, durable when it returns. Exists if one of that name takes files already."""
+        """A new, empty bundle, durable when it returns. Exists if one of that name takes files already; Invalid for a
+        name that is no text.
+        """
+        _text_only(name)
         with self.index:
             return self._create(archive, name, follows, inherited, single, uid)
 
@@ -171,6 +175,7 @@ class Spool:
 
     def rename(self, bundle: SpoolBundle, new: str) -> None:
         """Another name for a bundle that still takes files."""
+        _text_only(new)
         with self.index, bundle.lock:
             if (bundle.journal.archive, new) in self.by_name:
                 raise Exists(f"drop/{bundle.journal.archive}/{new} exists")
@@ -233,6 +238,11 @@ class Spool:
             bundle.sidecar_at = now
         if data:
             bundle.data_at = now if data[-1] <= sidecar else now + 1e-6
+
+
+def _text_only(name: str) -> None:
+    if plain(name) != name:
+        raise Invalid(f"the name {plain(name)} is not UTF-8")
 
 
 def new_id(now: float, newest: str) -> str:

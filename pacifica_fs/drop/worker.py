@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .modesty import be_modest
+
+if TYPE_CHECKING:
+    from .bundle import SpoolBundle
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +67,31 @@ class Worker:
                 due = AFTER_A_BUG
             if not self._stopping and (due is None or due > 0):
                 self._wake.wait(LONGEST if due is None else min(due, LONGEST))
+
+
+class Apart:
+    """Several bundles are looked after, and what goes wrong with one keeps no other back.
+
+    For one thread. `end` raises the first error, so that the worker says it and tries again.
+    """
+
+    def __init__(self) -> None:
+        self._first: Exception | None = None
+
+    @contextmanager
+    def one(self, bundle: SpoolBundle) -> Iterator[None]:
+        """Look after `bundle`; an error shows in its status."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised by `end`
+            words = str(error) if isinstance(error, OSError) else f"{error!r}, which is a bug: see status/log"
+            bundle.waiting_for = f"another try, after an error on this machine: {words}"
+            self._first = self._first or error
+
+    def end(self) -> None:
+        """All had their turn."""
+        if self._first is not None:
+            raise self._first
 
 
 class Pauses:

@@ -38,6 +38,13 @@ def test_a_wrong_value_is_named(table, words):
         archive(**table)
 
 
+@pytest.mark.parametrize("command", ["say 'it", " ", [""], ["a\0b"]])
+def test_a_command_that_can_never_be_run_is_an_error_now(command):
+    with pytest.raises(ConfigError, match=r"drop.on_state: a command or an address was expected"):
+        config.parse({"drop": {"on_state": command}})
+    config.parse({"drop": {"on_state": "http://site/it's"}})
+
+
 def test_a_misspelt_common_key_is_recognised_though_only_the_kind_can_refuse_it():
     with pytest.raises(ConfigError, match=r"\[archives.site\]: unknown key 'read_wat'; did you mean 'read_wait'\?"):
         archive(read_wat="1s").options_as(Options)
