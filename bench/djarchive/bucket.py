@@ -18,6 +18,8 @@ from tests.servers.seaweedfs.publish import MANIFEST, manifest, publish
 
 from ..bench import MIB, Bench
 
+MEMORY = 6144
+"""MiB that the server may take."""
 LARGE, SMALL, HUGE = "bench/large", "bench/small", "bench/huge"
 
 
@@ -93,5 +95,5 @@ def bucket(bench: Bench) -> Bucket:
     found: Bucket | None = bench.shared.get("bucket")
     if found is None:
         bench.say("starting SeaweedFS")
-        found = bench.shared["bucket"] = Bucket(bench, bench.enter(SeaweedFS(bench.guard)))
+        found = bench.shared["bucket"] = Bucket(bench, bench.enter(SeaweedFS(bench.guard, MEMORY)))
     return found

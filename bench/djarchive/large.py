@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..bench import MIB, Bench, run, timed
+from ..bench import MIB, Bench, fresh_memory, run, timed
 from ..result import Result
 from .bucket import bucket
 from .peers import mounted, peers
@@ -19,9 +19,11 @@ def sequential(bench: Bench) -> Iterator[Result]:
     samples: Samples = {OURS: [], "curl, one stream": []}
     for _ in range(bench.rounds):
         samples["curl, one stream"].append(timed(lambda: run("curl", "-sfo", "/dev/null", made.url(key))))
+        fresh_memory(3 * bench.big)
         with made.mount() as mount:
             samples[OURS].append(timed(lambda path=mount.path: _read(path / "elements" / key)))
         for name, command in peers(made).items():
+            fresh_memory(3 * bench.big)
             with mounted(made, name, command) as other:
                 samples.setdefault(name, []).append(timed(lambda path=other.path: _read(path / key)))
     yield from beside(

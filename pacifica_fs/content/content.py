@@ -35,6 +35,7 @@ from .scout import Among, Scout
 
 log = logging.getLogger(__name__)
 HASTE = 5.0  # seconds for which a handle that timed out, or whose fetch failed, answers at once
+PAUSE = 0.05  # real seconds between two rounds at the least: what thousands of small files leave is tidied up together
 TICK = 1.0  # real seconds between two rounds of housekeeping
 SETTLE = 5.0  # real seconds until small files are on disk for good
 CLOSING = 1.5  # real seconds that closing waits for its threads
@@ -457,3 +458,4 @@ class Content:
                 self._keeper.tidy_up()
             except (PacificaFSError, OSError) as error:
                 log.warning("tidying up the cache failed: %s", error)
+            self._closing.wait(PAUSE)

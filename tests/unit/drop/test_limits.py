@@ -67,7 +67,8 @@ def test_small_bundles_overtake_large_ones_but_not_for_ever(rig):
     assert reached.wait(10)
     for name, size in (("large", 100_000), ("middle", 10_000), ("small", 1000)):
         big(rig, name, size)
-        rig.until_state("checking", name)
+        bundle = rig.drop._spool.get(rig.until_state("checking", name).id)
+        rig.until(lambda bundle=bundle: bundle.passed)
     rig.site.script.clear()
     go.set()
     rig.until(lambda: all(u.state == "done" for u in rig.drop.uploads()))
