@@ -51,6 +51,7 @@ def fields(struct):
         ("`[mount]`", config.MountSettings),
         ("`[log]`", config.LogSettings),
         ("`[metrics]`", config.MetricsSettings),
+        ("`[datapusher]`", config.DatapusherSettings),
     ],
 )
 def test_every_key_of_a_table_is_documented(table, struct):
