@@ -114,6 +114,29 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     textfile: str = ""
 
 
+class DatapusherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[datapusher]`: the service that answers DataPusher's job API.
+
+    `listen`: where. `allow_hosts`: what jobs may reach, see `transport.reach.Policy`. `jobs` run at a time, at most
+    `max_waiting` wait. `max_download`: the largest file. `connect_timeout` and `read_timeout` are of each connection,
+    `download_timeout` and `job_timeout` of a whole download and a whole job. `retention`: how long a job is known
+    after its end. `ca_bundle`: certificates of sites that have their own. `secret` opens every job.
+    """
+
+    listen: str = "127.0.0.1:8800"
+    allow_hosts: tuple[str, ...] = ("*",)
+    jobs: int = 4
+    max_waiting: int = 10_000
+    max_download: Size = Size(2**30)
+    connect_timeout: Duration = Duration(10)
+    read_timeout: Duration = Duration(60)
+    download_timeout: Duration = Duration(1800)
+    job_timeout: Duration = Duration(6 * 3600)
+    retention: Duration = Duration(14 * 86400)
+    ca_bundle: str | bool = True
+    secret: str = ""
+
+
 class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`auth = { type = "basic", username = "me" }` of an archive; secrets are better found elsewhere."""
 
@@ -187,6 +210,7 @@ class Config(msgspec.Struct, frozen=True):
     mount: MountSettings = MountSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    datapusher: DatapusherSettings = DatapusherSettings()
     archives: tuple[ArchiveSettings, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -205,6 +229,7 @@ class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mount: MountSettings = MountSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    datapusher: DatapusherSettings = DatapusherSettings()
     archives: dict[str, dict[str, Any]] = {}
 
 
@@ -231,7 +256,7 @@ def parse(tables: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Config:
     archives = tuple(_archive(name, table, source) for name, table in raw.archives.items())
     if not archives:
         archives = (ArchiveSettings("here", "local", options={"path": ""}, source=source),)
-    return Config(raw.cache, raw.drop, raw.mount, raw.log, raw.metrics, archives, sources)
+    return Config(raw.cache, raw.drop, raw.mount, raw.log, raw.metrics, raw.datapusher, archives, sources)
 
 
 def _command(on_state: str | tuple[str, ...], source: str) -> None:
@@ -248,7 +273,8 @@ def _command(on_state: str | tuple[str, ...], source: str) -> None:
 
 def secrets(config: Config) -> list[str]:
     """The keys of the configuration that hold a secret: who may read its files must be few."""
-    return [f"archives.{each.name}.{key}" for each in config.archives for key in _secrets(each.options)]
+    found = [f"archives.{each.name}.{key}" for each in config.archives for key in _secrets(each.options)]
+    return [*found, *(["datapusher.secret"] if config.datapusher.secret else [])]
 
 
 def user_file(environ: Mapping[str, str]) -> Path:

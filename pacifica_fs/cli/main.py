@@ -29,6 +29,7 @@ COMMANDS = {
     "pin": "Keep files in the cache.",
     "recall": "Have files brought back from an archive's tapes.",
     "events": "Receive CloudEvents over HTTP and hand them to the mount.",
+    "datapusher": "Load files of CKAN sites into their DataStore, as a service.",
     "ls": "List folders of the archives, without a mount.",
     "cat": "Write files of the archives to standard output, without a mount.",
     "cp": "Copy from the archives, or into the drop, without a mount.",

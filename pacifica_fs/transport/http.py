@@ -22,6 +22,7 @@ from ..clock import Clock
 from ..errors import BadAnswer, PacificaFSError, Unreachable
 from .credentials import Anonymous, Login
 from .failures import OUTAGE, Answer, Judge, outage, refusal, shown
+from .reach import Reach
 from .retry import NEVER, Retry, retry_after
 from .wire import Wire
 
@@ -55,7 +56,7 @@ class Http:
     Redirects are followed for GET and HEAD only, at most five. The identity stays with `base`: neither another server
     that one leads to gets to see it, nor one whose absolute address is given as a path. Bodies of answers that are not
     streamed have at most `limit` bytes. `judge` may know better what an unexpected answer of this server means. Proxies
-    of the environment are used, but not for loopback addresses.
+    of the environment are used, but not for loopback addresses, nor where `reach` says who may be talked to.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Http:
         judge: Judge | None = None,
         agent: str = "pacifica-fs",
         limit: int = 256 * MIB,
+        reach: Reach | None = None,
     ) -> None:
         self.base = base.rstrip("/")
         self.timeouts = timeouts or Timeouts()
@@ -80,6 +82,7 @@ class Http:
         self._judge = judge
         self._agent = agent
         self._limit = limit
+        self._reach = reach
         self._session = self._new_session()
 
     def url(self, *parts: object) -> str:
@@ -163,10 +166,12 @@ class Http:
     def _new_session(self) -> _Session:
         session = _Session(self.base)
         adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL, max_retries=0)
+        if self._reach is not None:
+            adapter = self._reach.adapter()
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         session.headers["User-Agent"] = self._agent
-        session.trust_env = not _is_loopback(self.base)
+        session.trust_env = self._reach is None and not _is_loopback(self.base)
         session.cert = self._login.cert
         session.auth = self._login.auth
         session.max_redirects = REDIRECTS

@@ -51,6 +51,7 @@ def tables_of() -> Mapping[str, type]:
         "[mount]": config.MountSettings,
         "[log]": config.LogSettings,
         "[metrics]": config.MetricsSettings,
+        "[datapusher]": config.DatapusherSettings,
         "[archives.NAME]": config.ArchiveSettings,
         "local": local.Options,
         "pacifica": pacifica.Options,

@@ -74,6 +74,10 @@ class CkanSite:
         self.start("datapusher")
         return self._layout.url("datapusher")
 
+    def address(self, name: str) -> str:
+        """Where a program is, or would be: `plugin`, `datapusher`."""
+        return self._layout.url(name)
+
     def token(self, user: str = "editor") -> str:
         """A user's API token."""
         return self._layout.token(user)
