@@ -125,7 +125,9 @@ class InboxContract(Kind):
         assert set(listed) == {file.path for file in sent.files}
         for file in sent.files:
             ref = listed[file.path]
-            assert (ref.size, ref.digest) == (file.size, file.digest)
+            assert ref.size == file.size
+            if self.keeps_digests:
+                assert ref.digest == file.digest
             if self.keeps_types:
                 assert ref.mime_type == file.mime_type
             if not self.time_step_ns:

@@ -35,6 +35,8 @@ class Kind:
     """Paths of files that the archive itself adds to every container."""
     keeps_types = True
     """Whether the uploader's mime types are kept."""
+    keeps_digests = True
+    """Whether what was sent is listed with its digest."""
     many = 1000
     """How many files the large container has."""
     deadline = 60.0

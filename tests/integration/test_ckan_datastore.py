@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ def api(url: str, token: str) -> Api:
 
 @pytest.fixture
 def store(ckan_site, tmp_path):
-    return DataStore(api(ckan_site.url, ckan_site.token()), tmp_path / "keep", SystemClock(), rows=100, patience=20)
+    return DataStore(
+        api(ckan_site.url, ckan_site.token()), tmp_path / "keep", SystemClock(), first=100, rows=100, patience=20
+    )
 
 
 @pytest.fixture
@@ -151,8 +154,11 @@ def test_an_answer_that_is_lost_makes_no_row_twice(ckan_site, resource, table, t
     from tests.servers.faults import LoseAnswer
 
     proxy = faulty(ckan_site.url)
+    proxy.on("POST", "datastore_create", LoseAnswer(), times=1)
     proxy.on("POST", "datastore_upsert", LoseAnswer(), times=2)
-    store = DataStore(api(proxy.url, ckan_site.token()), tmp_path / "keep", SystemClock(), rows=100, patience=20)
+    store = DataStore(
+        api(proxy.url, ckan_site.token()), tmp_path / "keep", SystemClock(), first=100, rows=100, patience=20
+    )
     found = store.push(resource, table("n,t\n" + "".join(f"{i},x\n" for i in range(350))))
     assert found.count == 350
     assert [row["n"] for row in rows(ckan_site, resource)] == list(range(350))
@@ -164,6 +170,24 @@ def test_an_outage_leaves_it_open_and_the_next_call_ends_it(ckan_site, store, re
     with pytest.raises(Unreachable):
         dead.push(resource, table("a,b\n1,new\n"))
     assert rows(ckan_site, resource) == [{"a": 1, "b": "old"}]
+
+
+def test_the_site_may_be_restarted_in_the_middle_of_a_push(ckan_faults, resource, table, tmp_path):
+    """No row is lost, none is there twice, and the order is that of the file."""
+    site = ckan_faults
+    store = DataStore(api(site.url, site.token()), tmp_path / "keep", SystemClock(), first=200, rows=200, patience=120)
+    store.push(resource, table("n,t\n7,old\n"))
+    again = threading.Thread(target=site.restore)
+
+    def progress(stored: int) -> None:
+        if stored == 400:
+            site.kill("ckan")
+            again.start()
+
+    found = store.push(resource, table("n,t\n" + "".join(f"{i},x\n" for i in range(1500))), progress=progress)
+    again.join(90)
+    assert found.count == 1500
+    assert [row["n"] for row in rows(site, resource)] == list(range(1500))
 
 
 def test_who_may_not_write_changes_nothing(ckan_site, store, resource, table, tmp_path):

@@ -312,7 +312,7 @@ def test_over_max_upload_is_held_before_it_is_sent(kinds, ckan_site, faulty):
 
 
 def test_what_the_site_finds_too_large_says_what_to_set(kind, ckan_site):
-    bundle = kind.bundle(ckan_site.package(), {"big.bin": b"x" * (3 << 20)})
+    bundle = kind.bundle(ckan_site.package(), {"big.bin": b"x" * (5 << 20)})
     with pytest.raises(TooLarge, match="max_upload"):
         kind.send(bundle)
 

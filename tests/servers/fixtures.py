@@ -59,7 +59,7 @@ def pacifica_faults(pacifica_site: Site) -> Iterator[Site]:
 def ckan_site(guard: Guard) -> Iterator[CkanSite]:
     """A running CKAN site for the whole session; see `CkanSite`. Tests make packages of their own."""
     try:
-        site = CkanSite.prepare(guard)
+        site = CkanSite.prepare(guard, max_mib=4)
     except Unavailable as reason:
         unavailable(str(reason))
         raise

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,18 @@ from .tables.types import Value
 
 log = logging.getLogger(__name__)
 
+FIRST = 20_000
+"""Rows of the call that makes a table: no index is kept up to date for those."""
 ROWS = 5000
-"""Rows of one call; the site's time is the same from some hundreds on."""
+"""Rows of one of the further calls; the site's time for a row is the same from some hundreds on."""
 BYTES = 4 << 20
 """About the most bytes of one call."""
 PATIENCE = 600.0
 """Seconds for which an outage in the middle of a push is waited for, before it is left for the next call."""
 _PAUSE = 2.0
 _PAGE = 10_000
+_TWICE = "23505"
+"""PostgreSQL's code for what should be unique and is not."""
 
 Progress = Callable[[int], None]
 Rows = Iterable[Sequence[Value]]
@@ -65,9 +68,17 @@ class Info(msgspec.Struct, frozen=True):
 class DataStore:
     """The DataStore of one site. `keep` is the folder for keepsakes; it must outlive the program."""
 
-    def __init__(self, api: Api, keep: Path, clock: Clock, rows: int = ROWS, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        api: Api,
+        keep: Path,
+        clock: Clock,
+        first: int = FIRST,
+        rows: int = ROWS,
+        patience: float = PATIENCE,
+    ) -> None:
         self._api, self._keep, self._clock = api, keep, clock
-        self._rows, self._patience = rows, patience
+        self._first, self._rows, self._patience = first, rows, patience
 
     def info(self, resource: str) -> Info | None:
         """The table of a resource; None if it has none. The count is exact."""
@@ -128,11 +139,11 @@ class DataStore:
             return
         with path.open("rb") as stream:
             old = msgspec.json.decode(stream.readline(), type=Info | None)
-            self._delete(resource)
-            if old is not None:
-                self._create(resource, old.fields, {"aliases": list(old.aliases), "indexes": list(old.indexes)})
-                names = [field["id"] for field in old.fields]
-                self._insert(resource, names, map(json.loads, stream), lambda rows: None, lambda: True)
+            if old is None:
+                self._delete(resource)
+            else:
+                more = {"aliases": list(old.aliases), "indexes": list(old.indexes)}
+                self._fill(resource, old.fields, more, map(json.loads, stream), lambda rows: None, lambda: True)
                 found = self.info(resource)
                 if found is None or found.count != old.count:
                     raise BadAnswer(
@@ -190,15 +201,13 @@ class DataStore:
             entry: dict[str, Any] = {"id": field.id, "type": field.type}
             info = {**known.get(field.id, {}), **field.info}
             fields.append({**entry, "info": info} if info else entry)
-        self._delete(resource)
         more: dict[str, object] = {"aliases": list(old.aliases)} if old and old.aliases else {}
-        self._create(resource, fields, {**more, **({"primary_key": list(primary_key)} if primary_key else {})})
-        names = [field.id for field in table.fields]
-        self._insert(resource, names, table.records(), progress, go_on)
+        if primary_key:
+            more["primary_key"] = list(primary_key)
+        self._fill(resource, fields, more, table.records(), progress, go_on)
 
     def prepare(self, resource: str, table: Table) -> None:
         """An empty table that makes CKAN's own loaders take our types: they honour `type_override`."""
-        self._delete(resource)
         fields = []
         for field in table.fields:
             type = field.type if field.type in ("numeric", "timestamp") else "text"
@@ -211,22 +220,53 @@ class DataStore:
         except NotFound:
             pass
 
-    def _create(self, resource: str, fields: Iterable[Mapping[str, Any]], more: Mapping[str, object]) -> None:
-        self._patient(
-            lambda: self._api.write("datastore_create", resource_id=resource, force=True, fields=list(fields), **more)
-        )
-
-    def _insert(
-        self, resource: str, names: Sequence[str], rows: Rows, progress: Progress, go_on: Callable[[], bool]
+    def _create(
+        self,
+        resource: str,
+        fields: Iterable[Mapping[str, Any]],
+        more: Mapping[str, object],
+        records: Sequence[Mapping[str, Value]] = (),
+        last: bool = False,
     ) -> None:
+        """An empty table, or one with its first rows; in the place of any that is there. One transaction."""
+
+        def create() -> None:
+            self._delete(resource)
+            self._api.write(
+                "datastore_create", resource_id=resource, force=True, fields=list(fields), records=records,
+                calculate_record_count=last, **more,
+            )  # fmt: skip
+
+        self._patient(create)
+
+    def _fill(
+        self,
+        resource: str,
+        fields: Sequence[Mapping[str, Any]],
+        more: Mapping[str, object],
+        rows: Rows,
+        progress: Progress,
+        go_on: Callable[[], bool],
+    ) -> None:
+        """A table with its rows, in the place of any that is there.
+
+        The first rows come with the table itself: CKAN makes the index for searches after those, which costs a fraction
+        of what it does row by row.
+        """
+        names = [field["id"] for field in fields]
         done = 0
-        for chunk, last in _chunks(rows, self._rows):
+        for chunk, last in _chunks(rows, self._first, self._rows):
             if not go_on():
                 raise Interrupted
             records = [dict(zip(names, row, strict=True)) for row in chunk]
-            self._send(resource, records, done, last)
+            if done:
+                self._send(resource, records, done, last)
+            else:
+                self._create(resource, fields, more, records, last)
             done += len(chunk)
             progress(done)
+        if not done:
+            self._create(resource, fields, more)
 
     def _send(self, resource: str, records: list[dict[str, Value]], before: int, last: bool) -> None:
         """One call. If its answer is lost, the table's count says whether it is to be repeated."""
@@ -287,6 +327,11 @@ def differences(table: Table, found: Info | None) -> list[str]:
 def explain(error: Refused, table: Table) -> str:
     """A refusal of rows in words; the site names the last row of the call, not the one in question."""
     said = error.fields.get("records")
+    info = error.fields.get("info")
+    if not said and isinstance(info, Mapping) and info.get("orig"):
+        # Of an index that was to be made: its name is of no use, the detail says which row.
+        what = " ".join(str(info["orig"]).split())
+        said = [f"duplicate key: {what.rpartition('DETAIL: ')[2]}" if info.get("pgcode") == _TWICE else what]
     text = "; ".join(map(str, said)) if isinstance(said, list) else str(error)
     return f"the DataStore refuses a row of {table.rows}: {text}"
 
@@ -296,19 +341,22 @@ def _plain(field: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": field["id"], "type": field["type"], **({"info": info} if info else {})}
 
 
-def _chunks(rows: Rows, most: int) -> Iterator[tuple[list[Sequence[Value]], bool]]:
-    """Rows in lists of at most `most` and about `BYTES`, and whether it is the last."""
-    source = iter(rows)
+def _chunks(rows: Rows, first: int, most: int) -> Iterator[tuple[list[Sequence[Value]], bool]]:
+    """Rows in lists of at most `most` (`first`: the first) and about `BYTES`, and whether it is the last."""
     waiting: list[Sequence[Value]] | None = None
-    size = most
-    while chunk := list(islice(source, size)):
-        if waiting is not None:
-            yield waiting, False
-        waiting = chunk
-        weight = sum(len(cell) for row in chunk for cell in row if isinstance(cell, str)) / len(chunk)
-        size = max(1, min(most, int(BYTES / max(weight, 1.0))))
-    if waiting is not None:
-        yield waiting, True
+    chunk: list[Sequence[Value]] = []
+    weight, size = 0, first
+    for row in rows:
+        chunk.append(row)
+        weight += sum(len(cell) for cell in row if isinstance(cell, str))
+        if len(chunk) >= size or weight >= BYTES:
+            if waiting is not None:
+                yield waiting, False
+            waiting, chunk, weight, size = chunk, [], 0, most
+    if chunk and waiting is not None:
+        yield waiting, False
+    if last := chunk or waiting:
+        yield last, True
 
 
 __all__ = ["BadTable", "DataStore", "Info", "Interrupted", "differences", "explain"]

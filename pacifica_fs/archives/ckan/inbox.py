@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -21,6 +23,7 @@ from .datastore import DataStore
 from .loaders import DataPusher, Loader, Plugin
 from .options import Options
 from .pushes import PUSHING, WAITING, FilePush, Push, Pushes, Ways
+from .rows import BUNDLE, PATH, SHA
 from .site import Site
 from .tables import BadTable, NotATable, format_of, read
 from .upload import Multipart
@@ -29,7 +32,6 @@ from .wishes import PLAIN, STRUCTURED, Plan, Wish, plan
 APART = " table"
 SEND_SECONDS = 120.0
 SEND_RATE = 1 << 20
-BUNDLE, PATH, SHA = "pfs_bundle", "pfs_path", "pfs_sha256"
 
 
 class CkanInbox:
@@ -54,6 +56,8 @@ class CkanInbox:
     ) -> None:
         self._name, self._options, self._http, self._token, self._site = settings.name, chosen, http, token, site
         self._api, self._pusher = Api(http), pusher
+        self._lock = threading.Lock()
+        self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         state = effects.state / "ckan" / settings.name
         store = DataStore(self._api, state / "tables", effects.clock)
         self._store = store
@@ -92,6 +96,10 @@ class CkanInbox:
         wanted = plan(bundle, self._options.organisation)
         for problem in wanted.problems:
             raise Invalid(f"{problem.what}; {problem.remedy}")
+        with self._sending(wanted.package):
+            return self._send(bundle, wanted, sent, last)
+
+    def _send(self, bundle: Bundle, wanted: Plan, sent: Callable[[int], None], last: Callable[[], None]) -> Ticket:
         package = self._package(wanted)
         id = str(package["id"])
         there = {file.path: self._there(package, bundle, file, wanted.files[file.path]) for file in bundle.files}
@@ -244,6 +252,12 @@ class CkanInbox:
         return any(one.get("package_id") == package["id"] for one in listed)
 
     # what is there
+
+    def _sending(self, package: str) -> threading.Lock:
+        """One upload into a package at a time: whether a name is taken must not change, and CKAN loses resources that
+        are made at once."""
+        with self._lock:
+            return self._turns.setdefault(package, threading.Lock())
 
     def _show(self, name: str) -> Mapping[str, Any]:
         found = self._api.read("package_show", id=name)

@@ -15,6 +15,8 @@ NAME = re.compile(r"[a-z0-9_-]{2,100}").fullmatch
 """What a package or an organisation can be called; their ids fit it, too."""
 TABLES = ".datastore"
 TABLE_ONLY = "datastore"
+BUNDLE, PATH, SHA = "pfs_bundle", "pfs_path", "pfs_sha256"
+"""What an upload notes among the extras of its resource."""
 
 
 def container(archive: str, package: Mapping[str, Any]) -> Container:
@@ -70,13 +72,19 @@ def file(archive: str, package: str, resource: Mapping[str, Any], size: int, pin
         archive,
         package,
         str(resource["id"]),
-        (name_of(resource),),
+        _parts(resource),
         size,
         time_ns(resource.get("last_modified") or resource.get("created")),
         validator=pin or validator(resource),
         mime_type=str(resource.get("mimetype") or "") or None,
         extra=tuple(extra),
     )
+
+
+def _parts(resource: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a resource is in its package: by its name, or in the folders that it was dropped in."""
+    name = name_of(resource)
+    return tuple(name.split("/")) if name == resource.get(PATH) else (name,)
 
 
 def tables(archive: str, package: str, resource: Mapping[str, Any]) -> Iterator[FileRef]:

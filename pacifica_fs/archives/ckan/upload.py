@@ -33,6 +33,7 @@ class Multipart:
             f'--{self.boundary}\r\nContent-Disposition: form-data; name="upload"; filename="{_quoted(filename)}"\r\n'
             f"Content-Type: {file.mime_type}\r\n\r\n"
         )
+        self._hasher = file.digest.hasher()
         self._head = "".join(parts).encode("utf-8", "surrogateescape")
         self._tail = f"\r\n--{self.boundary}--\r\n".encode()
         self.failure: BaseException | None = None
@@ -55,14 +56,19 @@ class Multipart:
     def _pieces(self) -> Iterator[bytes]:
         yield self._head
         done = 0
-        with self.file.source.open("rb") as stream:
+        try:
+            stream = self.file.source.open("rb")
+        except OSError as error:
+            raise Stale(f"{self.file.path}: cannot be read any more: {error.strerror}") from error
+        with stream:
             while piece := stream.read(PIECE):
                 done += len(piece)
                 if done > self.file.size:
                     break
+                self._hasher.update(piece)
                 yield piece
                 self._sent(done)
-        if done != self.file.size:
+        if done != self.file.size or self._hasher.hexdigest() != self.file.digest.value:
             raise Stale(f"{self.file.path}: the file changed while it was sent")
         self._last()
         yield self._tail

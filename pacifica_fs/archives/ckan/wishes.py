@@ -10,6 +10,7 @@ import msgspec
 
 from ...errors import PacificaFSError
 from ...model import Bundle, BundleFile, Metadata, Problem
+from . import rules
 from .tables import FieldOption, Options
 from .tables.types import check_option
 
@@ -58,6 +59,8 @@ def plan(bundle: Bundle, organisation: str = "") -> Plan:
     fields = bundle.metadata.fields
     for key in sorted(set(fields) - {*PLAIN, *STRUCTURED, "submitter"}):
         problems.append(Problem(f"'{key}' is not known here", "Remove it; free pairs go below 'extras'."))
+    if bundle.metadata.keys:
+        problems.append(Problem("'keys' are not known here", "Free pairs go below 'extras'."))
     files: dict[str, Wish] = {}
     shared = {key: value for key, value in fields.items() if key not in FOLDER_ONLY}
     if len(bundle.files) > 1:
@@ -72,6 +75,7 @@ def plan(bundle: Bundle, organisation: str = "") -> Plan:
             files[file.path] = _wish(file, {**shared, **own.fields})
         except _Wrong as error:
             problems.append(Problem(str(error), "Correct the sidecar.", file.path))
+    problems += [*rules.paths(bundle.files), *rules.names({path: wish.name for path, wish in files.items()})]
     if not bundle.files:
         try:
             _wish(None, shared)
