@@ -10,13 +10,14 @@ configuration.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
-from ...archive import Built, Effects
+from ...archive import ANONYMOUS, Built, Effects
 from ...config import ArchiveSettings
 from ...errors import ConfigError
 from ...transport.credentials import Secrets
@@ -76,8 +77,10 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
 
 
 def _identity(access: str) -> str:
-    """An access key is half a secret: enough of it to be recognised."""
-    return f"access key …{access[-4:]}" if access else "anonymous"
+    """An access key is half a secret: enough of it to be recognised, and to tell it from any other."""
+    if not access:
+        return ANONYMOUS
+    return f"access key {hashlib.sha256(access.encode()).hexdigest()[:12]} …{access[-4:]}"
 
 
 def _log(settings: ArchiveSettings, chosen: Chosen) -> logging.Logger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -66,6 +67,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.user or self.auth.username or getpass.getuser()
 
     @property
+    def identity(self) -> str:
+        """By which cached content is kept apart: the login name, and as whom a proxy before the site knows us if that
+        is somebody else.
+        """
+        if self.auth.type == "clientssl":
+            return f"{self.login} by certificate {_fingerprint(self.auth.cert)}"
+        other = self.auth.username if self.auth.username != self.login else ""
+        return f"{self.login} as {other}" if other else self.login
+
+    @property
     def verify(self) -> bool | str:
         """What the HTTP library takes for `verify`."""
         return str(Path(self.ca_bundle).expanduser()) if isinstance(self.ca_bundle, str) else self.ca_bundle
@@ -104,3 +115,12 @@ def options(settings: ArchiveSettings, environ: Mapping[str, str]) -> Options:
     if found.parallel < 1:
         raise ConfigError(f"{place}: parallel: at least 1 was expected, not {found.parallel}")
     return found
+
+
+def _fingerprint(cert: str) -> str:
+    """Tells one certificate from another that is put in its place; without a file, its path does."""
+    try:
+        content = Path(cert).expanduser().read_bytes()
+    except OSError:
+        content = cert.encode()  # requests say what is wrong with it
+    return hashlib.sha256(content).hexdigest()[:12]
