@@ -47,15 +47,25 @@ def project(bench: Bench) -> Iterator[Result]:
 
 
 def find(bench: Bench) -> Iterator[Result]:
-    """`find` over one transaction that was listed, none of whose files was; without sizes, and with them."""
+    """`find` over one transaction none of whose files was listed; without sizes, and with them.
+
+    In the first half the transaction itself was listed before; in the second nothing of the archive was looked at.
+    """
     number = bench.many(1000)
     (id,) = rows.transactions(bench.site, PROJECT, 1, rows.FIRST + 100_000)
     rows.files(bench.site, id, number)
     params = {"transaction_id": id, "recursion_depth": 0}
-    for what, more in (("find", ()), ("find -size -9", ("-size", "-9"))):
+    size = ("-size", "-9")
+    for what, more, listed in (
+        ("find", (), True),
+        ("find -size -9", size, True),
+        ("find, nothing known,", (), False),
+        ("find -size -9, nothing known,", size, False),
+    ):
         ours, bare, bare_find = [], [], []
         for mount, http in _fresh(bench):
-            os.listdir(mount.path / "site/recent")  # the transaction is known, its files are not
+            if listed:
+                os.listdir(mount.path / "site/recent")
             folder = mount.path / "site/transactions" / str(id)
             ours.append(timed(lambda folder=folder, more=more: _find(folder, *more)) * 1000)
             seconds = _request(http, f"{bench.site.metadata}/files", params)

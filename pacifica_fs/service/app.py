@@ -107,7 +107,11 @@ class App:
             )
             for name, archive in self.archives.items()
         }
-        self._prefetch = Prefetch(self.content, {name: each.prefetch_rules for name, each in settings.items()})
+        self._prefetch = Prefetch(
+            self.content,
+            {name: each.prefetch_rules for name, each in settings.items()},
+            {name: tree.is_called for name, tree in self.trees.items()},
+        )
         self.desks = {
             name: Desk(name, archive, places.state / "events" / name, clock, partial(self._told, name))
             for name, archive in self.archives.items()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest
+from requests import PreparedRequest, RequestException
 from requests.auth import AuthBase
 
 from ..config import Auth
@@ -167,6 +167,21 @@ class Basic(AuthBase):
         return f"Basic {pair}" if password else ""
 
 
+class Ticket(AuthBase):
+    """Signs with the user's Kerberos ticket of this moment, by a library's `signer`."""
+
+    def __init__(self, signer: AuthBase) -> None:
+        self._signer = signer
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign; Denied where there is no ticket for the server."""
+        try:
+            return self._signer(request)
+        except RequestException as error:
+            host = urlsplit(request.url or "").hostname
+            raise Denied(f"there is no Kerberos ticket for HTTP@{host}: run kinit, and look with klist") from error
+
+
 def login(
     archive: str,
     auth: Auth,
@@ -216,10 +231,14 @@ def login(
 
 def _gssapi(place: str) -> AuthBase:
     try:
-        signer: AuthBase = importlib.import_module("requests_gssapi").HTTPSPNEGOAuth()
+        library = importlib.import_module("requests_gssapi")
     except ImportError as error:
-        raise ConfigError(f"{place}: type \"gssapi\" needs the Python package 'requests-gssapi'; install it") from error
-    return signer
+        raise ConfigError(
+            f'{place}: type "gssapi" needs Kerberos for Python: apt install libkrb5-dev gcc python3-dev krb5-user, '
+            "then pip install 'pacifica-fs[gssapi]'"
+        ) from error
+    # At once, not when asked for: the body of an upload cannot be sent twice.
+    return Ticket(library.HTTPSPNEGOAuth(opportunistic_auth=True))
 
 
 class DesktopKeyring:

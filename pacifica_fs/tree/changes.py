@@ -35,11 +35,11 @@ class Changes:
         """Ask, if somebody is looking; whether it has changed since the last time. None: it cannot be asked."""
         if self._versioned is None:
             return None
-        now = self._clock.monotonic()
-        if now - self._used > self._idle:
+        if self._clock.monotonic() - self._used > self._idle:
             return False
         version = self._versioned.version()
-        # What was listed before the first question, or during a pause, may be older than its answer.
-        changed = version != self._version or now - self._asked > 2 * EVERY
-        self._version, self._asked = version, now
+        # What was listed before the first question may be older than its answer. Later a pause makes no difference,
+        # however long the site took to answer: the same version twice means that nothing changed in between.
+        changed = version != self._version
+        self._version, self._asked = version, self._clock.monotonic()
         return changed

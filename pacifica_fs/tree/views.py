@@ -17,7 +17,7 @@ import msgspec
 
 from ..archive import Archive, Gathers
 from ..clock import Clock
-from ..errors import Invalid, NotADirectory, PacificaFSError
+from ..errors import Invalid, NotADirectory, NotFound, PacificaFSError
 from ..model import FileRef, View
 from .answers import Answers
 from .containers import ContainersFolder
@@ -64,6 +64,15 @@ class ArchiveTree:
     def files(self, container: str, files: Sequence[FileRef], mtime_ns: int) -> Directory:
         """The folder of a container's files that are known without a request."""
         return self._answers.folders_of(container, files).top(mtime_ns)
+
+    def is_called(self, dimension: str, id: str, name: str) -> bool:
+        """Whether the value `id` of a dimension, such as a user's number, is the one called `name`. Asks the archive
+        once in a while; raises what it raises."""
+        try:
+            found = self._answers.find_group(dimension, (), name)
+        except NotFound:
+            return False
+        return str(found.info.get(dimension, found.id)) == id
 
     def forget(self) -> None:
         """Ask for every listing anew at the next look (something changed)."""

@@ -44,7 +44,7 @@ def client(site):
 
 @pytest.fixture(scope="module")
 def mount(site, guard, tmp_path_factory):
-    rules = [{"project": "49004"}, {"project": site.project, "keys": {"Fetch": "now"}}]
+    rules = [{"project": "49004"}, {"user": site.logon, "keys": {"Fetch": "now"}}, {"user": "nobody"}]
     table = {"kind": "pacifica", "policy": site.policy, "cart": site.cart, "user": site.logon}
     table |= {"listing_ttl": "1h", "prefetch": rules}
     mount = Mount(tmp_path_factory.mktemp("mount"), {"archives": {"site": table, "here": {"kind": "local"}}}, guard)

@@ -37,6 +37,10 @@ class Metadata:
         if not chosen.in_rows:
             return self._linked(chosen, limit)
         fields = self._fields(chosen)
+        if "_id" in fields:  # one at the most: nothing to count first
+            one = [rows.container(self._archive, row) for row in self.rows("/transsip", fields)]
+            self._exists(where, one)
+            return listing({each.id: each for each in one}, limit, False)
         if limit >= PAGE:
             size = min(limit + 1, WHOLE)
             page = self.rows("/transsip", {**fields, "page_number": 1, "items_per_page": size})

@@ -347,6 +347,18 @@ def test_metadata_selects_a_day(metadata, requests_mock):
     assert asked.call_count == 1
 
 
+def test_metadata_finds_one_transaction_with_one_request(metadata, requests_mock):
+    asked = requests_mock.get(METADATA + "/transsip", json=[{"_id": 5, "created": "2026-11-21T01:20:13"}])
+    found = metadata.find_container({"project": "p"}, "5")
+    assert (found.id, found.mtime_ns) == ("5", 1795224013 * 10**9)
+    assert asked.last_request.qs == {"_id": ["5"], "project": ["p"], "recursion_depth": ["0"]}
+    assert requests_mock.call_count == 1
+    requests_mock.get(METADATA + "/transsip", json=[])
+    with pytest.raises(NotFound):
+        metadata.find_container({}, "6")
+    assert requests_mock.call_count == 2
+
+
 def test_metadata_lists_a_project_of_thousands_with_one_request(metadata, requests_mock):
     rows = [{"_id": id, "created": "2026-11-21T01:20:13"} for id in range(1, 5001)]
     asked = requests_mock.get(METADATA + "/transsip", json=rows)

@@ -152,6 +152,61 @@ def test_a_change_is_seen_at_the_next_question(tree, toy, clock):
     assert names(folder)[0] == "3"
 
 
+def test_a_slow_site_is_not_asked_for_its_listings_again_and_again(tree, toy, clock):
+    folder = walk(tree.root(), "transactions")
+    folder.entries()
+    answer = toy.version
+
+    def slow():
+        clock.sleep(15)
+        return answer()
+
+    toy.version = slow
+    tree.follow()
+    for _ in range(5):
+        clock.sleep(5)
+        folder.entries()
+        tree.follow()
+    assert len(toy.requests) == 2
+
+
+def test_after_a_pause_only_a_change_is_a_reason_to_ask_anew(tree, toy, clock):
+    folder = walk(tree.root(), "transactions")
+    folder.entries()
+    tree.follow()
+    clock.sleep(1000)
+    folder.entries()
+    before = len(toy.requests)
+    tree.follow()
+    folder.entries()
+    assert len(toy.requests) == before
+    clock.sleep(1000)
+    folder.entries()
+    toy.found.insert(0, "3")
+    tree.follow()
+    assert names(folder)[0] == "3"
+
+
+def test_an_event_is_not_waited_for_by_any_question(tree, toy, clock):
+    """What an event's arrival calls: no time passes, and the archive is asked nothing but for the listing itself."""
+    folder = walk(tree.root(), "transactions")
+    folder.entries()
+    toy.found.insert(0, "3")
+    assert names(folder)[0] == "2"
+    tree.forget()
+    assert names(folder)[0] == "3"
+    assert toy.versions == 0 and len(toy.requests) == 2
+
+
+def test_a_name_and_a_number_of_the_same(tree, toy, clock):
+    assert not tree.is_called("user", "10", "dmlb2001")
+    toy.find_group = lambda dimension, where, name: Group(name, info={"user": 10})
+    toy.find_container = toy.container
+    tree = ArchiveTree(toy, 60, 10, clock)
+    assert tree.is_called("user", "10", "dmlb2001")
+    assert not tree.is_called("user", "11", "dmlb2001")
+
+
 def test_where_nobody_looks_nobody_asks(tree, toy, clock):
     assert tree.follow()
     assert toy.versions == 0
