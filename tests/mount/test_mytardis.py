@@ -144,7 +144,10 @@ def test_two_configurations_share_a_cache_and_no_content(mounted, tardis, tmp_pa
     same = two.path / file.relative_to(one.path)
     assert os.getxattr(same, "user.pacifica.state") == b"remote"
     assert same.read_bytes() == content
-    assert len(list((tmp_path / "cache/content/complete").glob("*/*"))) == 2
+    end = time.monotonic() + 30
+    while len(list((tmp_path / "cache/content/complete").glob("*/*"))) != 2:  # put there once it was read
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_wrong_credentials_are_seen_at_once(mounted, tardis):
