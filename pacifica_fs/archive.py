@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .config import ArchiveSettings
 
 Where = Mapping[str, str]
+ANONYMOUS = "anonymous"
+"""The identity of who has none."""
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -100,7 +102,9 @@ class Archive(Protocol):
 
     @property
     def identity(self) -> str:
-        """As whom the archive is read; content of one identity is never shown to another."""
+        """As whom the archive is read: another text for each who may see other content, ANONYMOUS for what anybody may;
+        no secret. Content of one identity is never shown to another.
+        """
 
     @property
     def capabilities(self) -> Capabilities:

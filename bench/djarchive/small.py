@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -61,8 +61,7 @@ def _scan(program: str, folder: Path) -> None:
 def _parallel(made: Bucket, id: str) -> None:
     """The least that it can take: the manifest, then each file by a request, verified and written to disk."""
     store = made.server.store(made.name)
-    target = made.bench.folder / "parallel"
-    target.mkdir()
+    target = Path(tempfile.mkdtemp(dir=made.bench.folder))  # stays: see Bench.mount
     text = bytes(obstore.get(store, f"{id}/djarchive-manifest.csv").bytes()).decode()
     lines = [line.strip('"').split('","') for line in text.splitlines()]
 
@@ -73,11 +72,9 @@ def _parallel(made: Bucket, id: str) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(fetch, lines))
-    shutil.rmtree(target)
 
 
 def _client(made: Bucket, id: str) -> None:
     dataset, _, revision = id.partition("/")
     target = made.bench.folder / "client"
     Client(made.server.http, made.name, ADMIN).download(dataset, revision, target)
-    shutil.rmtree(target)

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
+from ..archives.pacifica import pacifica_cli
 from ..errors import ConfigError
 
 HEAD = """\
@@ -92,39 +93,15 @@ def document(found: Iterable[Known]) -> str:
 
 
 def _pacifica(file: Path) -> list[Known]:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(file.read_text())
-    ends = dict(parser["endpoints"]) if parser.has_section("endpoints") else {}
-    table: dict[str, Any] = {"kind": "pacifica"}
-    for key, names in (
-        ("policy", ("upload_policy_url", "download_policy_url")),
-        ("ingest", ("upload_url",)),
-        ("cart", ("download_url",)),
-    ):
-        address = next((ends[name] for name in names if ends.get(name)), "")
-        if address:
-            table[key] = _service(address)
-    if "policy" not in table:
+    # No variables: the file's reader is not who has them set now.
+    found = pacifica_cli.read({"HOME": "/nowhere"}, file, file.parent / "nowhere").options
+    if "policy" not in found:
         return []
-    bundle = ends.get("ca_bundle", "True")
-    if bundle.lower() not in ("true", ""):
-        table["ca_bundle"] = False if bundle.lower() == "false" else bundle
-    login = dict(parser["authentication"]) if parser.has_section("authentication") else {}
-    kind = (login.get("type") or "None").lower()
-    if kind != "none":
-        wanted: dict[str, tuple[str, ...]] = {"basic": ("username",), "clientssl": ("cert", "key")}
-        given = {name: login[name] for name in wanted.get(kind, ()) if login.get(name)}
-        table["auth"] = {"type": kind, **given}
+    table = {"kind": "pacifica", **found}
+    auth = table.get("auth", {})
     name = _name(table["policy"])
-    secret = f"the password: keyring set pacifica-fs:{name} {login.get('username', '')}".strip()
-    return [Known(name, str(file), table, secret if kind == "basic" else "")]
-
-
-def _service(address: str) -> str:
-    """The service's address without what pacifica-cli appends for one of its questions."""
-    parts = urlsplit(address)
-    path = re.sub(r"/(uploader|upload|ingest|get_state|status/.*)/?$", "", parts.path.rstrip("/"))
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+    secret = f"the password: keyring set pacifica-fs:{name} {auth.get('username', '')}".strip()
+    return [Known(name, str(file), table, secret if auth.get("type") == "basic" else "")]
 
 
 def _datajoint(file: Path) -> list[Known]:

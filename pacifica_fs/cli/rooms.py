@@ -193,7 +193,9 @@ def health(archive: str, kind: str, found: Health, uploads: bool) -> list[Findin
         ]
     for service, state in found.services.items():
         if state != "ok":
-            result.append(findings.wrong(f"{subject}: {service}", state, "Check its address, and whether it runs."))
+            result.append(
+                findings.wrong(f"{subject}: {service}", state, "Check address and login, and whether it runs.")
+            )
     return result
 
 

@@ -13,6 +13,8 @@ import stat
 import threading
 from pathlib import Path
 
+from .files import BlobFile
+
 log = logging.getLogger(__name__)
 SMALL = 2**20  # bytes; a larger file is synced by itself
 UNSYNCED = stat.S_IXUSR
@@ -35,16 +37,22 @@ class Durable:
         self._root = root
         self._note = root / "boot"
         self._boot = boot
+        self._marks = bool(boot) and _new_files_keep(UNSYNCED)
         self._lock = threading.Lock()
         self._unsynced: list[str] = []
 
-    def sync(self, fd: int, size: int) -> bool:
+    def mark(self, size: int) -> int:
+        """The permission bits to create a file with that will have `size` bytes: most need no other call for it."""
+        return UNSYNCED if self._marks and size <= SMALL else 0
+
+    def sync(self, file: BlobFile, size: int) -> bool:
         """Before a file gets its name: have it on disk, or mark it; True if it is marked: tell `placed` its path."""
-        if size > SMALL or not self._boot:
-            os.fdatasync(fd)
-            return False
-        os.fchmod(fd, 0o600 | UNSYNCED)
-        return True
+        small = size <= SMALL and bool(self._boot)
+        if not small:
+            os.fdatasync(file.fd)
+        if file.marked != small:
+            os.fchmod(file.fd, 0o600 | (UNSYNCED if small else 0))
+        return small
 
     def placed(self, path: str) -> None:
         """A marked file has its name."""
@@ -85,6 +93,15 @@ class Durable:
         aside = self._note.with_suffix(".new")
         aside.write_text(self._boot)
         aside.rename(self._note)
+
+
+def _new_files_keep(bits: int) -> bool:
+    """Whether this process creates files with those permissions if it wants to."""
+    try:
+        umask = Path("/proc/self/status").read_text().partition("Umask:")[2].split()[0]
+        return not int(umask, 8) & bits
+    except (OSError, IndexError, ValueError):
+        return False
 
 
 def _syncfs(folder: Path) -> None:

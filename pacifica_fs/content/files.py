@@ -20,11 +20,13 @@ class BlobFile:
     A number given anew must never be used.
     """
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("fd", "marked", "path")
 
-    def __init__(self, path: str, flags: int) -> None:
+    def __init__(self, path: str, flags: int, mark: int = 0) -> None:
+        """`mark` are permission bits of a new file besides its owner's."""
         self.path = path
-        self.fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self.marked = bool(mark)
+        self.fd = os.open(path, flags | os.O_CLOEXEC, 0o600 | mark)
 
     def close(self) -> None:
         """Close the descriptor; a second call does nothing."""

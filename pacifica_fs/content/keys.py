@@ -7,6 +7,7 @@ import json
 import re
 from types import MappingProxyType
 
+from ..archive import ANONYMOUS
 from ..model import Digest, FileRef
 
 # Of what archives use most: making a hash object only to learn this is the dearest part of an open.
@@ -29,12 +30,16 @@ def trusted(digest: Digest | None) -> Digest | None:
 def key(ref: FileRef, identity: str) -> str:
     """The name of `ref`'s content, safe as a part of a file name.
 
-    The digest where it is strong, so that the same bytes in two archives are fetched once; else the digest within one
-    archive and identity; else the file's id and validator there.
+    The digest where it is strong, so that what one identity reads of the same bytes in two archives is fetched once;
+    else the digest within one archive; else the file's id and validator there. Who is shown a file's name and digest
+    may not be allowed its content: another identity always has another key.
     """
     digest = trusted(ref.digest)
     if digest is not None and digest.strong:
-        return f"{digest.algorithm}-{digest.value}"
+        if identity == ANONYMOUS:
+            return f"{digest.algorithm}-{digest.value}"
+        own = hashlib.sha256(json.dumps([identity, digest.value]).encode()).hexdigest()
+        return f"{digest.algorithm}_own-{own}"
     if digest is not None:
         parts = ["digest", ref.archive, identity, str(digest)]
     else:

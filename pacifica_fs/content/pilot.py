@@ -208,7 +208,7 @@ class FetchPilot:
             raise Unneeded(str(error)) from None
         blob.taken += len(data)
         if blob.file is None:
-            blob.file = self._store.create()
+            blob.file = self._store.create(blob.size)
         while True:
             try:
                 files.write(blob.file.fd, data, offset)

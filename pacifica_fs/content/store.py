@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 
 from ..clock import Clock
@@ -34,6 +35,7 @@ from .room import InUse, Room
 log = logging.getLogger(__name__)
 FORMAT = "pacifica-fs content 1\n"
 _FORMAT = re.compile(r"pacifica-fs content [0-9]+\n")
+NOTED = 30.0  # seconds between two uses of a blob that are noted on disk, for other processes and the next start
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
 
 
@@ -80,7 +82,7 @@ class Store:
             file.close()
             raise Corrupt(f"{file.path}: cut short or grown on disk")
         now = self._clock.now()
-        if abs(now - (self.index.used(name) or 0)) > 1:
+        if abs(now - (self.index.used(name) or 0)) > NOTED:
             try:
                 os.utime(file.fd, (now, now))
             except PermissionError:
@@ -92,21 +94,24 @@ class Store:
         """True where a complete blob is on disk."""
         return os.path.exists(self.index.path(name))
 
-    def create(self) -> BlobFile:
-        """A new empty partial file."""
+    def create(self, size: int | None = None) -> BlobFile:
+        """A new empty partial file; one that is to be published with `size` bytes."""
         folder = self._owner().path
         with self._mutex:
             self._serial += 1
             serial = self._serial
-        return BlobFile(f"{folder}/{serial}", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        return BlobFile(
+            f"{folder}/{serial}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0 if size is None else self._durable.mark(size)
+        )
 
     def publish(self, name: str, file: BlobFile, taken: int) -> None:
         """Make the partial `file`, of which the room took `taken` bytes, the complete blob.
 
         It is on disk for good when this returns; a small one after the next `settle`.
         """
-        marked = self._durable.sync(file.fd, taken)
-        self._place(name, file.path)
+        marked = self._durable.sync(file, taken)
+        # It was written to just now: that is its time already, unless another clock is used.
+        self._place(name, file.path, noted=abs(self._clock.now() - time.time()) < 1)
         file.path = self.index.path(name)
         if marked:
             self._durable.placed(file.path)
@@ -150,7 +155,7 @@ class Store:
                 if os.fstat(stream.fileno()).st_size != size:
                     raise Corrupt(f"{source}: another size than expected")
                 os.fdatasync(stream.fileno())
-            self._place(name, file.path)
+            self._place(name, file.path, noted=False)
             self.room.give(size, published=True)
             taken = 0
         finally:
@@ -174,10 +179,11 @@ class Store:
                 self._owned = Owner(self._root / "partial")
             return self._owned
 
-    def _place(self, name: str, path: str) -> None:
+    def _place(self, name: str, path: str, noted: bool) -> None:
         target = self.index.path(name)
         now = self._clock.now()
-        os.utime(path, (now, now))
+        if not noted:
+            os.utime(path, (now, now))
         try:
             os.rename(path, target)
         except FileNotFoundError:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..errors import Exists, Invalid, NameTooLong, NotEmpty, NotFound, NotPermitted
+from ..errors import Exists, NameTooLong, NotEmpty, NotFound, NotPermitted
 from ..tree.nodes import DIRECTORY, Attributes, Folder, Handle, Node, Writable
 from .bundle import BeingSent, SpoolBundle
 from .disk import translating
@@ -167,7 +167,7 @@ class DropFolder(InBundle):
     def rename(self, name: str, to: Folder, new: str) -> None:
         safe(new)
         if not isinstance(to, DropFolder) or to._stack.site is not self._stack.site:
-            raise Invalid("files are renamed within drop/ARCHIVE/ and its folders only")
+            raise NotPermitted("files stay in the folders of their archive's bundles; copy them where they belong")
         old_path, new_path = self._join(name), to._join(new)
         source = self._stack.current
         if source is None or not os.path.lexists(source.real(old_path)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import Exists, Invalid, IsADirectory, NotADirectory, NotEmpty, NotFound, NotPermitted, ReadOnly
+from ..errors import Exists, IsADirectory, NotADirectory, NotEmpty, NotFound, NotPermitted, ReadOnly
 from ..tree.nodes import DIRECTORY, OPEN, SHARED, Attributes, Directory, Folder, Handle, Node, Writable, inode
 from .content import DropFolder
 from .disk import translating
@@ -165,7 +165,7 @@ class BundlesFolder(_Taking):
     def rename(self, name: str, to: Folder, new: str) -> None:
         safe(new)
         if not isinstance(to, BundlesFolder) or to._site is not self._site:
-            raise Invalid("a bundle's folder stays in its archive's folder, and on its level")
+            raise NotPermitted("a bundle's folder stays in its archive's folder, and on its level")
         if not isinstance(self.lookup(name), Directory) and self._singles is not None:
             self._singles.rename(name, new)
             return

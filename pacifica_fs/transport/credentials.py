@@ -167,10 +167,18 @@ class Basic(AuthBase):
         return f"Basic {pair}" if password else ""
 
 
-def login(archive: str, auth: Auth, base: str, secrets: Secrets, source: str = "") -> Login:
+def login(
+    archive: str,
+    auth: Auth,
+    base: str,
+    secrets: Secrets,
+    source: str = "",
+    configured: Callable[[], str] | None = None,
+) -> Login:
     """The login that `auth` of an archive's configuration means for the server at `base`.
 
-    Looks up nothing yet. ConfigError if a part is missing.
+    Looks up nothing yet. `configured` gives the password that a configuration has, where that is not `auth`'s own.
+    ConfigError if a part is missing.
     """
     place = f"{source}: [archives.{archive}.auth]"
     if auth.type == "basic":
@@ -183,7 +191,12 @@ def login(archive: str, auth: Auth, base: str, secrets: Secrets, source: str = "
         )
         return Basic(
             auth.username,
-            lambda: secrets.get("password", configured=auth.password, host=host, username=auth.username),
+            lambda: secrets.get(
+                "password",
+                configured=configured() if configured else auth.password,
+                host=host,
+                username=auth.username,
+            ),
             where,
         )
     if auth.type == "clientssl":

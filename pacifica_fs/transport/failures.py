@@ -20,6 +20,7 @@ from ..errors import BadAnswer, ConfigError, Denied, NotFound, PacificaFSError, 
 
 _SECRET = re.compile(r"token|secret|passw|signature|credential|auth|api_?key|access_?key", re.IGNORECASE)
 _TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 OUTAGE = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 530})
 EXCERPT = 200
 
@@ -64,7 +65,8 @@ def excerpt(answer: Answer) -> str:
     """The first characters of a body, on one line, without markup."""
     text = answer.body[:20_000].decode("utf-8", "replace")
     if answer.html:
-        text = html.unescape(_TAG.sub(" ", text))
+        title = _TITLE.search(text)
+        text = html.unescape(_TAG.sub(" ", title[1] if title else text))
     return " ".join(text.split())[:EXCERPT] or "(nothing)"
 
 
@@ -73,8 +75,12 @@ def refusal(answer: Answer, absent: bool = False) -> PacificaFSError:
     said = f"{answer.url}: status {answer.status}: {excerpt(answer)}"
     if answer.status == 404 and absent and not answer.html:
         return NotFound(said)
-    if answer.status in (401, 403):
+    if answer.status == 401:
+        return Denied(f"the login is not accepted; are `auth` and its password right? {said}")
+    if answer.status == 403:
         return Denied(f"this identity may not do that, or is not known there: {said}")
+    if answer.status == 400 and answer.html and "SSL certificate" in said:  # in nginx's words
+        return Denied(f'a client certificate is asked for; see `auth`, type "clientssl": {said}')
     if (
         answer.status in OUTAGE
         or answer.status == 407

@@ -93,6 +93,7 @@ class Http:
         *,
         params: Params | None = None,
         json: object = None,
+        data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         expect: Collection[int] = (200,),
         absent: bool = False,
@@ -101,10 +102,13 @@ class Http:
     ) -> Answer:
         """The whole answer, whose status is one of `expect`; else an error.
 
-        `absent`: 404 means NotFound here. `repeat`: whether sending it twice is harmless; default: GET, HEAD, DELETE.
+        The body is `json`, or `data` as it is. `absent`: 404 means NotFound here.
+        `repeat`: whether sending it twice is harmless; default: GET, HEAD, DELETE.
         """
         repeat = method in ("GET", "HEAD", "DELETE") if repeat is None else repeat
         options = {"params": params, "json": json, "headers": headers, "timeouts": timeouts or self.timeouts}
+        if data is not None:
+            options["data"] = data
         response = self._send(method, path, self._retry if repeat else NEVER, expect, absent, options)
         with response:
             return self._whole(response)

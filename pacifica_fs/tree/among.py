@@ -36,8 +36,12 @@ class Among:
             if level is None:
                 self._found = ()
             else:
-                orders = (_taken(level, arrange) for arrange in (list, sorted, self._by_inode))
-                self._found = tuple(dict.fromkeys(orders))
+                orders: list[tuple[FileRef, ...]] = []
+                for arrange in (list, sorted, self._by_inode):
+                    order = _taken(level, arrange)
+                    if order not in orders:  # they have the very same values, so this is quick
+                        orders.append(order)
+                self._found = tuple(orders)
         return self._found
 
     def _by_inode(self, entries: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -12,8 +12,12 @@ import time
 import obstore
 import pytest
 
+from pacifica_fs.archives.djarchive.multipart import Multipart
+from pacifica_fs.archives.djarchive.store import PART, Keys, Place
+from pacifica_fs.clock import SystemClock
 from tests.mount.fixtures import _MOUNTS
 from tests.mount.harness import Mount, bounded
+from tests.mount.test_drop_asking import cli
 from tests.servers.faults import Stall
 from tests.servers.faulty import FaultyProxy
 from tests.servers.seaweedfs import ADMIN
@@ -166,6 +170,22 @@ def test_one_file_of_a_large_folder_costs_no_listing_of_it(mount, dataset, seawe
     lists = [path for _, path in asked if "list-type" in path]
     assert len(asked) <= 4 and len(lists) == 1, asked  # is there such a dataset, HEAD and GET of the manifest, the file
     assert f"prefix={dataset}%2F&" in lists[0] + "&"
+
+
+def test_fetch_is_the_clients_download(mount, dataset, seaweedfs, front, tmp_path):
+    """`download(create_target)`: a second call verifies and fetches only what is missing."""
+    files = {f"d{n % 3}/{n:02}.dat": os.urandom(3000 + n) for n in range(40)} | {"large.bin": os.urandom(9 << 20)}
+    publish(seaweedfs, seaweedfs.public, f"{dataset}/1", files)
+    revision, target = mount.path / f"elements/{dataset}/1", tmp_path / "new/copy"
+    assert "42 copied, 0 there, 0 failed" in cli(mount, "fetch", f"{revision}/.", "--to", target, "--create")
+    copied = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert copied == {**files, MANIFEST: manifest(files)}
+    (target / "d0/03.dat").write_bytes(b"damaged")
+    (target / "d1/04.dat").unlink()
+    front.forget()
+    assert "2 copied, 40 there, 0 failed" in cli(mount, "fetch", f"{revision}/.", "--to", target, "-q")
+    assert (target / "d0/03.dat").read_bytes() == files["d0/03.dat"]
+    assert not [request for request in front.requests if request.path.endswith(".dat")], "both are in the cache"
 
 
 def test_a_revision_that_is_overwritten_is_estale_and_never_a_mixture(mount, dataset, seaweedfs):
@@ -326,3 +346,36 @@ def test_an_upload_goes_on_after_a_crash(mounted, seaweedfs, faulty, source, dat
     (source / ".DS_Store").unlink()
     assert client.download(dataset, "1", tmp_path / "back") == (203, 0)
     assert content(tmp_path / "back") == content(source)
+
+
+def test_a_large_file_goes_on_after_a_crash_where_it_was(mounted, seaweedfs, faulty, dataset, client, tmp_path):
+    folder = tmp_path / "large"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(os.urandom(9 * PART + 17))
+    proxy = faulty(seaweedfs.http)
+    mount = mounted(tables(seaweedfs, proxy))
+    place = f"elements/{dataset}/1"
+    rule = proxy.on("PUT", r"partNumber=7&", Stall())
+    server = Multipart(Place(seaweedfs.http, seaweedfs.public), Keys(*ADMIN), SystemClock(), tmp_path)
+
+    def parts():
+        return [request.path for request in proxy.requests if request.method == "PUT" and "partNumber" in request.path]
+
+    def there():
+        upload = next((path.partition("uploadId=")[2] for path in parts()), "")
+        return server.parts(f"{dataset}/1/a.bin", upload) if upload else {}
+
+    drop(mount, folder, place)
+    deadline = time.monotonic() + 60
+    while len(there()) < 9:  # all but the one that stalls
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    mount.kill9()
+    rule.release()
+    proxy.clear()
+    proxy.forget()
+    mount.start()
+    wait(mount, place, "done")
+    assert len(parts()) == 1, "the same upload goes on with what it lacks"
+    assert client.download(dataset, "1", tmp_path / "back") == (1, 0)
+    assert content(tmp_path / "back") == content(folder)

@@ -100,6 +100,53 @@ def test_recall(mount, tardis):
     assert wrong.returncode != 0 and "Traceback" not in wrong.stderr
 
 
+def test_another_login_reads_nothing_that_was_fetched_for_the_first(mounted, tardis):
+    """Its listing shows the same file, with the same digest; what its server gives is asked of the server."""
+    path = "tardis/Open data_2"
+    down = {"read_wait": "2s", "timeouts": {"connect": "1s", "read": "2s"}}
+    mount = mounted({"archives": {"tardis": tardis.table("alice", **down)}})
+    (file,) = [found for found in (mount.path / path).rglob("*") if found.is_file() and found.suffix != ".json"][:1]
+    content = file.read_bytes()
+    assert content and os.getxattr(file, "user.pacifica.digest")
+    asked = tardis.count("/download/")
+    assert mount.stop() == 0
+
+    mount.configure({"archives": {"tardis": tardis.table("bob", **down)}})
+    mount.start()
+    assert os.getxattr(file, "user.pacifica.state") == b"remote" and file.stat().st_size == len(content)
+    tardis.down()
+    assert failure(file) not in ("none", "ENOENT"), "alice's copy is on this disk, and is not bob's"
+    tardis.up()
+    assert mount.stop() == 0
+    mount.start()
+    assert file.read_bytes() == content and tardis.count("/download/") > asked, "bob may read it: from the server"
+    assert mount.stop() == 0
+
+    mount.configure({"archives": {"tardis": tardis.table("alice", **down)}})
+    mount.start()
+    assert os.getxattr(file, "user.pacifica.state") == b"cached"
+    tardis.down()
+    assert file.read_bytes() == content, "who comes back finds their own, also offline"
+
+
+def test_two_configurations_share_a_cache_and_no_content(mounted, tardis, tmp_path):
+    def mount(who):
+        return mounted(
+            {"cache": {"path": str(tmp_path / "cache")}, "archives": {"tardis": tardis.table(who)}},
+        )
+
+    one, two = mount("alice"), mount("bob")
+    (file,) = [
+        each for each in (one.path / "tardis/Open data_2").rglob("*") if each.is_file() and each.suffix != ".json"
+    ][:1]
+    content = file.read_bytes()
+    assert os.getxattr(file, "user.pacifica.state") == b"cached"
+    same = two.path / file.relative_to(one.path)
+    assert os.getxattr(same, "user.pacifica.state") == b"remote"
+    assert same.read_bytes() == content
+    assert len(list((tmp_path / "cache/content/complete").glob("*/*"))) == 2
+
+
 def test_wrong_credentials_are_seen_at_once(mounted, tardis):
     mount = mounted({"archives": {"tardis": tardis.table(api_key="wrong")}})
     with pytest.raises(PermissionError):

@@ -171,7 +171,7 @@ class Process:
             os.killpg(self._popen.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self._popen.wait(timeout=30)
+        self._popen.wait(timeout=90)  # a busy disk keeps a killed process
         self._guard.forget_process(self._popen.pid)
         self._popen = None
 

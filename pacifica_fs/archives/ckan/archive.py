@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ...archive import Arrival, Built, Capabilities, Data, Effects, Waiting, Where
+from ...archive import ANONYMOUS, Arrival, Built, Capabilities, Data, Effects, Waiting, Where
 from ...config import ArchiveSettings
 from ...errors import NotFound, PacificaFSError, Stale
 from ...model import UNKNOWN, Container, FileRef, Group, Health, Listing, View
@@ -58,7 +58,7 @@ class CkanArchive:
     def identity(self) -> str:
         """By the token; a fingerprint of it, which tells nobody anything."""
         value = self._token.value
-        return f"token {hashlib.sha256(value.encode()).hexdigest()[:12]}" if value else "anonymous"
+        return f"token {hashlib.sha256(value.encode()).hexdigest()[:12]}" if value else ANONYMOUS
 
     def groups(self, dimension: str, where: Where) -> Listing[Group]:
         """See Archive."""

@@ -4,18 +4,20 @@
     s3://BUCKET/DATASET/REVISION/djarchive-manifest.csv    uploaded last: the revision is complete
 
 `manifest` knows the manifest's text, `store` the bucket, `archive` the reading side (`windows` how a file is streamed),
-`inbox` the publishing side, `options` and `datajoint` the configuration.
+`inbox` the publishing side (`sending` a bundle's files, `multipart` the large ones), `options` and `datajoint` the
+configuration.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
-from ...archive import Built, Effects
+from ...archive import ANONYMOUS, Built, Effects
 from ...config import ArchiveSettings
 from ...errors import ConfigError
 from ...transport.credentials import Secrets
@@ -70,12 +72,15 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
     # A part of an upload is larger than a piece of a download, and lines are slower in that direction.
     slow = msgspec.structs.replace(place, read=max(place.read, SEND_SECONDS))
     bucket = Bucket(slow, admin_keys)
-    return Built(archive, DJInbox(settings.name, bucket, chosen, effects.state / "djarchive" / settings.name, log))
+    state = effects.state / "djarchive" / settings.name
+    return Built(archive, DJInbox(settings.name, bucket, chosen, state, effects.clock, log))
 
 
 def _identity(access: str) -> str:
-    """An access key is half a secret: enough of it to be recognised."""
-    return f"access key …{access[-4:]}" if access else "anonymous"
+    """An access key is half a secret: enough of it to be recognised, and to tell it from any other."""
+    if not access:
+        return ANONYMOUS
+    return f"access key {hashlib.sha256(access.encode()).hexdigest()[:12]} …{access[-4:]}"
 
 
 def _log(settings: ArchiveSettings, chosen: Chosen) -> logging.Logger:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar, cast
@@ -158,33 +157,44 @@ class DJArchive:
         self._workers.close()
 
     def _gather(self, files: Sequence[FileRef]) -> Iterator[Arrival]:
-        """Files in their order, several of the small ones asked for at once."""
-        asked: deque[tuple[int, Future[Piece] | None]] = deque()
-        left = iter(enumerate(files))
+        """Files in their order. The small ones are asked for several at once, each worker going on with the next of its
+        own: handing over every one of them would cost as much as fetching it.
+        """
+        small = [index for index, file in enumerate(files) if 0 < file.size <= FIRST]
+        pieces: dict[int, Future[Piece]] = {index: Future() for index in small}
+        stop = threading.Event()
+        for lane in range(min(self._chosen.parallel, len(small))):
+            self._workers(partial(self._lane, files, pieces, small[lane :: self._chosen.parallel], stop))
         try:
-            while True:
-                while len(asked) < self._chosen.parallel and (item := next(left, None)) is not None:
-                    index, file = item
-                    small = 0 < file.size <= FIRST
-                    asked.append((index, self._workers(partial(self._piece, file, 0, file.size)) if small else None))
-                if not asked:
-                    return
-                index, future = asked.popleft()
-                file = files[index]
+            for index, file in enumerate(files):
+                future = pieces.get(index)
                 if future is None:
                     yield from (
                         msgspec.structs.replace(each, index=index) if isinstance(each, Data) else each
                         for each in self.open([file])
                     )
                     continue
-                yield from waiting_for(future, Waiting("waiting for the bucket", self._bucket.place.url(file.id)))
+                if not future.done():
+                    yield from waiting_for(future, Waiting("waiting for the bucket", self._bucket.place.url(file.id)))
                 data, about = future.result()
+                del pieces[index]
                 self._judge(file, about)
                 yield Data(index, 0, data)
         finally:
-            for _, future in asked:
-                if future is not None:
-                    future.cancel()
+            stop.set()
+
+    def _lane(
+        self, files: Sequence[FileRef], pieces: Mapping[int, Future[Piece]], lane: Sequence[int], stop: threading.Event
+    ) -> None:
+        """Fetch some of the files one after the other; runs in a worker."""
+        for index in lane:
+            if stop.is_set():
+                return
+            future = pieces[index]
+            try:
+                future.set_result(self._piece(files[index], 0, files[index].size))
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+                future.set_exception(error)
 
     # -- inside
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ...archive import Sidecars
+from ...clock import Clock
 from ...errors import Corrupt, Denied, Exists, Invalid, NotFound, PacificaFSError
 from ...model import Bundle, Metadata, Problem, Progress, Ticket
 from . import manifest, rules
+from .multipart import Multipart
 from .options import Chosen
 from .sending import Sending
 from .sent import Sent
@@ -26,12 +28,15 @@ class DJInbox:
     whole = True
     manifest = manifest.NAME
 
-    def __init__(self, name: str, bucket: Bucket, chosen: Chosen, state: Path, log: logging.Logger) -> None:
+    def __init__(
+        self, name: str, bucket: Bucket, chosen: Chosen, state: Path, clock: Clock, log: logging.Logger
+    ) -> None:
         """`state` is a folder for what was sent of revisions that are not complete yet."""
         self._name = name
         self._bucket = bucket
         self._chosen = chosen
         self._state = state
+        self._clock = clock
         self._log = log
 
     # -- which files
@@ -88,7 +93,11 @@ class DJInbox:
             self._log.warning("%s: replacing the revision: its manifest is removed first", id)
             before.same(self._bucket.objects(f"{id}/"), there, f"{id}/")
             self._bucket.delete([f"{id}/{manifest.NAME}"])
-        Sending(self._bucket, id, before, self._log)(bundle, sent)
+        multipart = Multipart(self._bucket.place, self._bucket.keys(), self._clock, self._state)
+        try:
+            Sending(self._bucket, multipart, id, before, self._log)(bundle, sent)
+        finally:
+            multipart.close()
         sent(self.length(bundle))
         last()
         try:

@@ -6,14 +6,16 @@ import hashlib
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 
-from ...errors import Corrupt, Stale
+from ...errors import Corrupt, NotFound, Stale
 from ...model import Bundle, BundleFile
 from ...transport.workers import Workers
 from . import manifest
+from .multipart import Multipart
 from .sent import Sent
 from .store import PART, PARTS, Bucket
 
@@ -34,8 +36,9 @@ class _Stopped(Exception):
 class Sending:
     """Sends what `before` does not know, into the revision `id`. One call for each object of this class."""
 
-    def __init__(self, bucket: Bucket, id: str, before: Sent, log: logging.Logger) -> None:
+    def __init__(self, bucket: Bucket, multipart: Multipart, id: str, before: Sent, log: logging.Logger) -> None:
         self._bucket = bucket
+        self._multipart = multipart
         self._id = id
         self._before = before
         self._log = log
@@ -43,6 +46,7 @@ class Sending:
         self._pieces: queue.Queue[int] = queue.Queue(WAITING)
         self._workers = Workers("djarchive send", FILES)
         self._large = threading.Semaphore(LARGE)
+        self._parts = Workers("djarchive parts", LARGE * AT_ONCE)
         self._lock = threading.Lock()
         self._left = 0
         self._error: BaseException | None = None
@@ -101,6 +105,7 @@ class Sending:
             except queue.Empty:
                 pass
         self._workers.close()
+        self._parts.close()
 
     def _send(self, file: BundleFile) -> None:
         """One file, in a worker."""
@@ -121,7 +126,47 @@ class Sending:
             return self._bucket.put(key, b"".join(self._checked(file, PART)))
         part = max(PART, -(-file.size // PARTS))
         with self._large:
-            return self._bucket.put_parts(key, self._checked(file, part), part, AT_ONCE)
+            return self._put_parts(key, file, part)
+
+    def _put_parts(self, key: str, file: BundleFile, part: int) -> str:
+        """A large file. What an earlier try sent of it is read, since all of it is checked, but not sent again."""
+        upload, there = self._begun(key, file, part)
+        etags: dict[int, str] = {}
+        flying: deque[tuple[int, Future[str]]] = deque()
+        try:
+            for number, data in enumerate(self._checked(file, part), 1):
+                etag, size = there.get(number, ("", -1))
+                if size == len(data) and etag.strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest():
+                    etags[number] = etag
+                    continue
+                while len(flying) >= AT_ONCE:
+                    done, future = flying.popleft()
+                    etags[done] = future.result()
+                flying.append((number, self._parts(partial(self._multipart.put, key, upload, number, data))))
+            etags |= {number: future.result() for number, future in flying}
+            return self._multipart.complete(key, upload, etags)
+        except Corrupt:
+            self._multipart.abort(key, upload)
+            self._before.begun(file.path, file.digest.value, part, "")
+            raise
+        finally:
+            for _, future in flying:
+                future.cancel()
+            wait(future for _, future in flying)
+
+    def _begun(self, key: str, file: BundleFile, part: int) -> tuple[str, dict[int, tuple[str, int]]]:
+        """An upload in parts of this file, and what the server has of it."""
+        upload = self._before.upload(file.path, file.digest.value, part)
+        if upload:
+            try:
+                there = self._multipart.parts(key, upload)
+                self._log.debug("%s: %d parts are there from an earlier try", key, len(there))
+                return upload, there
+            except NotFound:
+                pass  # it was given up meanwhile
+        upload = self._multipart.begin(key)
+        self._before.begun(file.path, file.digest.value, part, upload)
+        return upload, {}
 
     def _checked(self, file: BundleFile, part: int) -> Iterator[bytes]:
         """Its bytes; the last piece only if all of it is what it was when it was sealed."""

@@ -132,16 +132,10 @@ class Bucket:
 
         return self._ask(key, call)
 
-    def put_parts(self, key: str, parts: Iterator[bytes], part: int, at_once: int) -> str:
-        """Store a large object from `parts` of `part` bytes; its ETag. What `parts` raises leaves nothing behind."""
-
-        def call(store: S3Store) -> str:
-            result = obstore.put(
-                store, key, parts, use_multipart=True, chunk_size=part, max_concurrency=at_once, attributes=_OCTETS
-            )
-            return str(result["e_tag"] or "")
-
-        return self._ask(key, call, again=False)
+    def keys(self) -> Keys:
+        """As whom it is asked."""
+        self._opened()
+        return self._keys or Keys()
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; what is not there is fine."""

@@ -35,9 +35,11 @@ class MyTardisArchive:
     kind = "mytardis"
     views = VIEWS
 
-    def __init__(self, settings: ArchiveSettings, chosen: Options, client: Client, effects: Effects) -> None:
+    def __init__(
+        self, settings: ArchiveSettings, identity: str, chosen: Options, client: Client, effects: Effects
+    ) -> None:
         self.name = settings.name
-        self.identity = logins.identity(chosen)
+        self.identity = identity
         self._options = chosen
         self._client = client
         self._clock = effects.clock
@@ -191,7 +193,7 @@ def build(settings: ArchiveSettings, effects: Effects) -> Built:
         judge=judge,
     )
     client = Client(http, chosen, effects.clock, login if isinstance(login, logins.Session) else None)
-    return Built(MyTardisArchive(settings, chosen, client, effects))
+    return Built(MyTardisArchive(settings, logins.identity(chosen, secrets), chosen, client, effects))
 
 
 def _remote(ref: FileRef) -> Remote:

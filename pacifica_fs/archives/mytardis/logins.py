@@ -17,6 +17,7 @@ import requests
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
+from ...archive import ANONYMOUS
 from ...config import Auth
 from ...errors import Denied, Unreachable
 from ...transport.credentials import SERVICE, Anonymous, Login, Secrets, login
@@ -26,11 +27,15 @@ from .options import Options
 _HIDDEN_FIELD = re.compile(r"name=['\"]csrfmiddlewaretoken['\"][^>]*value=['\"]([^'\"]+)")
 
 
-def identity(options: Options) -> str:
-    """By which cached content is kept apart; holds no secret."""
+def identity(options: Options, secrets: Secrets) -> str:
+    """By which cached content is kept apart; holds no secret. May ask the keyring: blocks for a few seconds then."""
     if options.way == "token":
-        return "token " + hashlib.sha256(options.token.encode()).hexdigest()[:16]
-    return options.username if options.way != "public" else "public"
+        return "token " + hashlib.sha256(_token(options, secrets).encode()).hexdigest()[:16]
+    return options.username if options.way != "public" else ANONYMOUS
+
+
+def _token(options: Options, secrets: Secrets) -> str:
+    return secrets.get("token", configured=options.token)
 
 
 def make(archive: str, options: Options, secrets: Secrets) -> Login:
@@ -39,7 +44,7 @@ def make(archive: str, options: Options, secrets: Secrets) -> Login:
     if options.way == "public":
         return Anonymous()
     if options.way == "token":
-        return Anonymous(auth=Token(lambda: secrets.get("token", configured=options.token), secrets))
+        return Anonymous(auth=Token(lambda: _token(options, secrets), secrets))
     if options.way == "basic":
         auth = Auth(type="basic", username=options.username, password=options.password)
         return login(archive, auth, options.url, secrets)

@@ -45,7 +45,8 @@ class PacificaArchive:
     ) -> None:
         self.name = settings.name
         self.views = views(isinstance(catalogue, Metadata))
-        self.identity = chosen.login
+        self.identity = chosen.identity
+        self._login = chosen.login
         self._services = services
         self._catalogue = catalogue
         self._policy = policy
@@ -110,7 +111,7 @@ class PacificaArchive:
 
     def probe(self) -> Health:
         """See Archive."""
-        return probe(self._services, self._policy, self.identity, self._clock)
+        return probe(self._services, self._policy, self._login, self._clock)
 
     def close(self) -> None:
         """See Archive. Carts that are being given back get a moment to finish."""
@@ -131,7 +132,7 @@ def from_url(url: str) -> dict[str, str]:
 
 def build(settings: ArchiveSettings, effects: Effects) -> Built:
     """The archive, and its inbox where `ingest` is configured. ConfigError if the options are wrong."""
-    chosen = options(settings)
+    chosen = options(settings, effects.environ)
     services = {name: service(settings, chosen, effects, url) for name, url in chosen.addresses().items()}
     policy = Policy(services["policy"], settings.name, chosen.login) if "policy" in services else None
     metadata = Metadata(services["metadata"], settings.name) if "metadata" in services else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ import msgspec
 
 from ...config import ArchiveSettings, Auth, Duration
 from ...errors import ConfigError
+from . import pacifica_cli
 from .rules import HASHES
 
 SERVICES = ("policy", "metadata", "ingest", "cart", "archive_interface", "files_by_hash")
@@ -30,9 +32,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The first six are addresses of the site's services; `policy` or `metadata` is needed to list, one of `cart`,
     `archive_interface` and `files_by_hash` to read, `ingest` (and `policy`) to upload. `ranges = "trusted"` says that
     the archive interface answers `byte_range` rightly. `template` is the site's uploader.json, a file;
-    `first_choice` takes the first of several choices where a sidecar leaves it open, as pacifica-cli does. `user` is
-    the login name of who submits (default: `auth.username`, else who runs this program). `cart_stuck`: a cart that is
-    staging for longer is taken for dead. `parallel`: how many downloads at once are good for the site.
+    `first_choice` takes the first of several choices where a sidecar leaves it open, as pacifica-cli does.
+    `pacifica_cli`: what is missing here is taken from pacifica-cli's own configuration; a text is the path of another
+    config.ini than the user's own. `user` is the login name of who submits (default: `auth.username`, else who runs
+    this program). `cart_stuck`: a cart that is staging for longer is taken for dead. `parallel`: how many downloads at
+    once are good for the site.
     """
 
     policy: str = ""
@@ -44,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ranges: Literal["no", "trusted"] = "no"
     template: str = ""
     first_choice: bool = False
+    pacifica_cli: bool | str = False
     ca_bundle: str | bool = True
     auth: Auth = Auth()
     user: str = ""
@@ -52,9 +57,24 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parallel: int = 8
 
     @property
+    def config_ini(self) -> Path | None:
+        """pacifica-cli's configuration, where it is another one than the user's own."""
+        return Path(self.pacifica_cli).expanduser() if isinstance(self.pacifica_cli, str) else None
+
+    @property
     def login(self) -> str:
         """The login name (or id) of whoever uses this archive."""
         return self.user or self.auth.username or getpass.getuser()
+
+    @property
+    def identity(self) -> str:
+        """By which cached content is kept apart: the login name, and as whom a proxy before the site knows us if that
+        is somebody else.
+        """
+        if self.auth.type == "clientssl":
+            return f"{self.login} by certificate {_fingerprint(self.auth.cert)}"
+        other = self.auth.username if self.auth.username != self.login else ""
+        return f"{self.login} as {other}" if other else self.login
 
     @property
     def verify(self) -> bool | str:
@@ -66,10 +86,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: getattr(self, name) for name in SERVICES if getattr(self, name)}
 
 
-def options(settings: ArchiveSettings) -> Options:
-    """The checked options of `settings`; ConfigError says what is wrong and where."""
+def options(settings: ArchiveSettings, environ: Mapping[str, str]) -> Options:
+    """The checked options of `settings`, with pacifica-cli's where they ask for it. ConfigError says what is wrong and
+    where."""
     found = settings.options_as(Options)
     place = f"{settings.source}: [archives.{settings.name}]"
+    if found.pacifica_cli:
+        other = pacifica_cli.read(environ, found.config_ini)
+        place = f"{place} with pacifica_cli ({', '.join(other.sources) or 'which has no config.ini'})"
+        merged = {**other.options, **settings.options}
+        found = msgspec.structs.replace(settings, options=merged, source=settings.source).options_as(Options)
     for name, url in found.addresses().items():
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -89,3 +115,12 @@ def options(settings: ArchiveSettings) -> Options:
     if found.parallel < 1:
         raise ConfigError(f"{place}: parallel: at least 1 was expected, not {found.parallel}")
     return found
+
+
+def _fingerprint(cert: str) -> str:
+    """Tells one certificate from another that is put in its place; without a file, its path does."""
+    try:
+        content = Path(cert).expanduser().read_bytes()
+    except OSError:
+        content = cert.encode()  # requests say what is wrong with it
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -19,6 +19,7 @@ from ...errors import BadAnswer, NotFound, PacificaFSError, Unreachable
 from ...transport.credentials import Secrets, login
 from ...transport.failures import EXCERPT, Answer
 from ...transport.http import Http, Timeouts
+from . import pacifica_cli
 from .options import Options
 
 _OUTAGE = re.compile(r"Connection refused|ConnectionError|Max retries exceeded|OperationalError|ReadTimeout|gaierror")
@@ -27,10 +28,17 @@ _OUTAGE = re.compile(r"Connection refused|ConnectionError|Max retries exceeded|O
 def service(settings: ArchiveSettings, options: Options, effects: Effects, base: str) -> Http:
     """The service at `base`, as the configured identity."""
     secrets = Secrets(settings.name, effects.environ)
+
+    def configured() -> str:
+        # Read again each time: it is asked for again when the server did not like it.
+        if options.auth.password or not options.pacifica_cli:
+            return options.auth.password
+        return pacifica_cli.read(effects.environ, options.config_ini).password
+
     return Http(
         base,
         clock=effects.clock,
-        login=login(settings.name, options.auth, base, secrets, settings.source),
+        login=login(settings.name, options.auth, base, secrets, settings.source, configured),
         verify=options.verify,
         timeouts=Timeouts(options.timeouts.connect, options.timeouts.read),
         agent=effects.agent,

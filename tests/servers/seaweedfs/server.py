@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import obstore
 from obstore.store import S3Store
 
+from ..certificates import make_certificates
 from ..guard import Guard
 from ..process import LOOPBACK, Process, free_ports
 
@@ -161,23 +161,3 @@ def identities() -> dict[str, object]:
             {"name": "anonymous", "actions": [f"Read:{PUBLIC}", f"List:{PUBLIC}"]},
         ]
     }
-
-
-def make_certificates(folder: Path) -> Path:
-    """An authority of our own and a certificate for the loopback interface; the authority's PEM file."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(
-        "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=pacifica-fs test CA",
-        "-addext", "basicConstraints=critical,CA:TRUE",
-    )  # fmt: skip
-    openssl("req", *curve, "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=localhost")
-    (folder / "leaf.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-    openssl(
-        "x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "leaf.pem",
-        "-days", "2", "-extfile", "leaf.ext",
-    )  # fmt: skip
-    return folder / "ca.pem"

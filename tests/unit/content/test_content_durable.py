@@ -42,10 +42,10 @@ def opened(tmp_path):
         each.close()
 
 
-def publish(store, number, size=10):
+def publish(store, number, size=10, claimed=0):
     name = f"sha256-{number:064x}.{size}"
     store.room.take(size, needed=True)
-    file = store.create()
+    file = store.create(claimed or size)
     os.pwrite(file.fd, bytes(size), 0)
     store.publish(name, file, size)
     file.close()
@@ -54,6 +54,21 @@ def publish(store, number, size=10):
 
 def marked(store, name):
     return bool(os.stat(store.index.path(name)).st_mode & UNSYNCED)
+
+
+def test_what_became_larger_or_smaller_than_claimed_is_as_any_of_its_size(opened, synced):
+    store = opened("monday")
+    assert marked(store, publish(store, 1, 10, claimed=SMALL + 1))
+    assert not marked(store, publish(store, 2, SMALL + 1, claimed=10))
+
+
+def test_a_umask_that_takes_the_mark_away(opened, synced):
+    before = os.umask(UNSYNCED)
+    try:
+        store = opened("monday")
+        assert marked(store, publish(store, 1))
+    finally:
+        os.umask(before)
 
 
 def test_small_files_are_synced_together_and_large_ones_at_once(opened, synced):

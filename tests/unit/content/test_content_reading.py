@@ -18,7 +18,7 @@ from pacifica_fs.errors import (
     Unreachable,
     WaitTimeout,
 )
-from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, until
+from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
 
 
 @pytest.mark.parametrize("size", [1, 2, 4096, HOLD - 1, HOLD, HOLD + 1, MIB, 3 * MIB + 7])
@@ -426,6 +426,33 @@ def test_weak_digests_and_identities_are_not_shared(make):
     assert content.state(ref) == "remote"
     assert read_all(content, ref) == data
     assert len(one.opens) == 2
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", ""])
+def test_one_identitys_content_is_never_anothers(make, algorithm):
+    """Also not after a restart, nor while the archive is out of reach: whoever comes back finds their own."""
+    mine = FakeArchive()
+    data = pattern(1000)
+    ref = mine.add(data, algorithm=algorithm)
+    content = make(archives={"emsl": mine})
+    assert read_all(content, ref) == data
+    settle(content)
+    content.close()
+
+    def out_of_reach(*_):
+        raise Unreachable("it is gone")
+        yield
+
+    for who in ("somebody else", "anonymous"):
+        other = FakeArchive()
+        other.identity, other.script = who, [out_of_reach] * 5
+        content = make(archives={"emsl": other})
+        assert content.state(ref) == "remote"
+        with pytest.raises(Unreachable):
+            read_all(content, ref)
+        content.close()
+    mine.script = [out_of_reach]
+    assert read_all(make(archives={"emsl": mine}), ref) == data
 
 
 def test_another_validator_is_another_content(content, archive):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pacifica_fs.archive import ANONYMOUS
 from pacifica_fs.content.content import Caching
 from pacifica_fs.errors import ConfigError
 from tests.unit.content.content_fakes import MIB, Background, FakeArchive, Stream, pattern, read_all, settle, until
@@ -36,6 +37,10 @@ def test_layout(make, archive, tmp_path):
     settle(content)
     root = tmp_path / "content"
     assert (root / "format").read_text() == "pacifica-fs content 1\n"
+    assert [file.name.partition("-")[0] for file in root.glob("complete/*/*")] == ["sha256_own"]
+    archive.identity = ANONYMOUS
+    read_all(content, ref)
+    settle(content)
     assert (root / "complete" / ref.digest.value[:2] / f"sha256-{ref.digest.value}.3").read_bytes() == b"abc"
     (own,) = (root / "partial").iterdir()
     assert own.name.startswith(f"{os.getpid()}-")

@@ -27,10 +27,15 @@ def test_names_are_safe_whatever_a_server_says(id, algorithm, value, identity, v
 
 
 def test_what_is_the_same_content():
-    """The digest where it is sha256 or stronger; else archive and digest, else archive, id and validator."""
+    """The digest where it is sha256 or stronger; else archive and digest, else archive, id and validator.
+
+    Never shared between identities.
+    """
     strong, weak = Digest("sha256", "ab" * 32), Digest("sha1", "ab" * 20)
     key = keys.key
-    assert key(ref(digest=strong), "me") == key(ref(digest=strong, archive="other", id="2"), "you")
+    for who in ("me", "anonymous"):
+        assert key(ref(digest=strong), who) == key(ref(digest=strong, archive="other", id="2"), who)
+    assert len({key(ref(digest=strong), who) for who in ("me", "you", "anonymous")}) == 3
     assert key(ref(digest=weak), "me") == key(ref(digest=weak, id="2"), "me")
     assert key(ref(digest=weak), "me") != key(ref(digest=weak, archive="other"), "me")
     assert key(ref(digest=weak), "me") != key(ref(digest=weak), "you")

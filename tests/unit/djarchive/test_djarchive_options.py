@@ -191,3 +191,5 @@ def test_who_reads(folder, environ):
     )
     identity = build(settings(), keyed).archive.identity
     assert identity.endswith("WXYZ") and "AKIA" not in identity
+    other = Effects(SystemClock(), folder, folder, environ=environ | {"PACIFICA_FS_ELEMENTS_ACCESS_KEY": "OTHERWXYZ"})
+    assert build(settings(), other).archive.identity != identity

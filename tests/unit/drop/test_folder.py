@@ -200,7 +200,7 @@ def test_mv_within_and_between_folders_and_bundles(rig, run):
     assert list(run.entries()) == []
     with pytest.raises(NotEmpty):
         rig.folder.rmdir("other")
-    with pytest.raises(Invalid):
+    with pytest.raises(NotPermitted):
         other.rename("c", rig.folder, "c")
 
 

@@ -38,6 +38,10 @@ def test_by_share_token(tardis, archive, tree):
     assert names(root, "3", "3") == ["bobs.dat"]
     assert made.probe().identity == "whoever has the share link"
     assert TOKEN not in made.identity and TOKEN not in str(made.probe())
+    elsewhere = {"HOME": "", f"PACIFICA_FS_{made.name.upper()}_TOKEN": TOKEN}
+    assert archive(server, "", environ=elsewhere, login="token").identity == made.identity
+    other = {name: value and "other" for name, value in elsewhere.items()}
+    assert archive(server, "", environ=other, login="token").identity != made.identity
 
 
 def test_by_session(tardis, archive, tree):
@@ -58,7 +62,7 @@ def test_a_session_that_ended_is_begun_anew(tardis, archive, tree):
 
 def test_as_the_public(tardis, archive, tree):
     made = archive(tardis(), "")
-    assert shown(tree(made)) == PUBLIC and made.identity == "public"
+    assert shown(tree(made)) == PUBLIC and made.identity == "anonymous"
     assert made.probe().identity == "public" and not made.probe().error
 
 

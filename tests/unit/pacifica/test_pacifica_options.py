@@ -36,6 +36,17 @@ def test_who_one_is(site):
     assert site(policy=POLICY).archive.identity == "bkim"
     assert site(policy=POLICY, user="", auth={"type": "basic", "username": "me"}).archive.identity == "me"
     assert site(policy=POLICY, user="").archive.identity
+    assert site(policy=POLICY, auth={"type": "basic", "username": "me"}).archive.identity == "bkim as me"
+
+
+def test_another_certificate_is_somebody_else(site, tmp_path):
+    def who(content):
+        (tmp_path / "cert.pem").write_text(content)
+        auth = {"type": "clientssl", "cert": str(tmp_path / "cert.pem")}
+        return site(policy=POLICY, auth=auth).archive.identity
+
+    assert who("one").startswith("bkim by certificate ")
+    assert who("one") == who("one") != who("two")
 
 
 def test_building_asks_nobody(site, requests_mock):

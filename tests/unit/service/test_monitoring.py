@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from pacifica_fs.service import metrics
+from tests.unit.documents import documents
 
 DOCS = Path(__file__).parents[3] / "docs/monitoring"
 FIGURES = {"size": 1.0}
@@ -36,3 +37,9 @@ def test_dashboard():
         for name in re.findall(r"pacifica_fs_\w+", target["expr"])
     }
     assert used and used <= known()
+
+
+def test_documents_name_metrics_that_there_are():
+    for file in documents():
+        used = set(re.findall(r"(?<![\w.])(pacifica_fs_[a-z_]+)(?=[ {`])", file.read_text()))
+        assert used <= known(), file.name
