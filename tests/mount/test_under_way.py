@@ -56,7 +56,9 @@ def test_watch_on_a_terminal(sending):
     screen, other = pty.openpty()
     command = [*COMMAND, "status", "--watch", "-m", str(sending.path)]
     environment = {**sending.environment, "TERM": "xterm-256color", "COLUMNS": "160", "LINES": "40"}
-    watch = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True)
+    # Whatever started the tests may ignore SIGINT, and that would be inherited.
+    at_a_terminal = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    watch = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment, **at_a_terminal)
     os.close(other)
     try:
         shown, end = b"", time.monotonic() + 60
