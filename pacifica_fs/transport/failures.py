@@ -21,6 +21,9 @@ from ..errors import BadAnswer, ConfigError, Denied, NotFound, PacificaFSError, 
 _SECRET = re.compile(r"token|secret|passw|signature|credential|auth|api_?key|access_?key", re.IGNORECASE)
 _TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_ALERT = re.compile(
+    r"alert (certificate|bad certificate|unsupported certificate|unknown ca|access denied)", re.IGNORECASE
+)
 OUTAGE = frozenset({429, 502, 503, 504, 520, 521, 522, 523, 524, 530})
 EXCERPT = 200
 
@@ -98,6 +101,8 @@ def outage(error: Exception, url: str) -> PacificaFSError:
     url = shown(url)
     if isinstance(error, PacificaFSError):
         return error
+    if _ALERT.search(_reason(error)):
+        return Denied(f'{url}: a client certificate is asked for; see `auth`, type "clientssl" ({_reason(error)})')
     if isinstance(error, requests.exceptions.SSLError):
         return Unreachable(f"{url}: no trusted TLS connection ({_reason(error)}); is `ca_bundle` right?")
     if isinstance(error, requests.exceptions.ConnectTimeout):

@@ -1,9 +1,10 @@
 """What pacifica-cli's own configuration says of a site, read from its files and variables, without pacifica-cli.
 
-As version 0.5.2 does it: `config.ini` in /etc/pacifica-cli, and over it `~/.pacifica_cli/config.ini`; `UPLOAD_URL`,
-`UPLOAD_POLICY_URL`, `DOWNLOAD_URL` and so on, `AUTHENTICATION_TYPE`, `_CERT` and `_KEY` stand in for what no file says,
-while `AUTHENTICATION_USERNAME` and `_PASSWORD` come before the files. The template is `$UPLOADER_CONFIG`, else
-`uploader.json` in the first of these folders that has it.
+As version 0.5.2 does it: `config.ini` in /etc/pacifica-cli, and over it `~/.pacifica_cli/config.ini` (or what
+`$PACIFICA_CLI_INI` names); `UPLOAD_URL`, `UPLOAD_POLICY_URL`, `DOWNLOAD_URL` and so on, `AUTHENTICATION_TYPE`, `_CERT`
+and `_KEY` stand in for what no file says, while `AUTHENTICATION_USERNAME` and `_PASSWORD` come before the files. The
+template is `$UPLOADER_CONFIG`, else `uploader.json` in the first of these folders that has it. Values may refer to
+others (`%(name)s`); a percent sign is written twice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _ENDPOINTS = {
     "ingest": ("upload_url", "upload_status_url"),
     "cart": ("download_url",),
 }
+_PLACEHOLDER = ".example.com"
+"""Where the addresses lead that it writes for what its user did not answer."""
 _TYPES = ("none", "basic", "clientssl", "gssapi")
 # What pacifica-cli appends to an address for one of its questions.
 _QUESTION = re.compile(r"/(uploader|upload|ingest|get_state|status/.*)/?$")
@@ -50,19 +53,28 @@ def read(environ: Mapping[str, str], file: Path | None = None, system: Path = SY
     home = Path(environ.get("HOME", "~")).expanduser() / ".pacifica_cli"
     if file is not None and not file.is_file():
         raise ConfigError(f"{file}: there is no such file; `pacifica-cli configure` writes one")
-    files = [path for path in (system / FILE, file or home / FILE) if path.is_file()]
-    parser = configparser.ConfigParser(interpolation=None)
+    mine = file or home / (environ.get("PACIFICA_CLI_INI") or FILE)
+    files = [path for path in (system / FILE, mine) if path.is_file()]
+    parser = configparser.ConfigParser()
     for path in files:
         try:
             parser.read_string(path.read_text(), str(path))
-        except (configparser.Error, UnicodeDecodeError, OSError) as error:
-            raise ConfigError(f"{path}: cannot be understood: {error}") from error
-    found = _options(parser, environ, ", ".join(map(str, files)) or "the environment")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        except (configparser.Error, UnicodeDecodeError) as error:  # whose own words quote lines of the file
+            raise ConfigError(f"{path}: cannot be understood: {type(error).__name__}") from None
+    source = ", ".join(map(str, files)) or "the environment"
+    try:
+        found = _options(parser, environ, source)
+        secret = parser.get("authentication", "password", fallback="")
+    except configparser.InterpolationError as error:
+        message = f"{source}: [{error.section}] {error.option}: a percent sign is written %%"
+        raise ConfigError(message) from None
     templates = [environ.get("UPLOADER_CONFIG", ""), *(str(folder / "uploader.json") for folder in (system, home))]
     template = next((path for path in templates if path and Path(path).is_file()), "")
     if template:
         found["template"] = template
-    password = environ.get("AUTHENTICATION_PASSWORD", "") or parser.get("authentication", "password", fallback="")
+    password = environ.get("AUTHENTICATION_PASSWORD", "") or secret
     return Found(found, password, tuple(map(str, files)))
 
 
@@ -72,7 +84,8 @@ def _options(parser: configparser.ConfigParser, environ: Mapping[str, str], sour
 
     found: dict[str, Any] = {}
     for service, names in _ENDPOINTS.items():
-        address = next(filter(None, (value("endpoints", name, name.upper()) for name in names)), "")
+        addresses = (value("endpoints", name, name.upper()) for name in names)
+        address = next((one for one in addresses if one and not _is_placeholder(one)), "")
         if address:
             found[service] = without_question(address)
     bundle = value("endpoints", "ca_bundle", "")
@@ -89,6 +102,10 @@ def _options(parser: configparser.ConfigParser, environ: Mapping[str, str], sour
             auth |= {key: value("authentication", key, f"AUTHENTICATION_{key.upper()}") for key in ("cert", "key")}
         found["auth"] = {key: text for key, text in auth.items() if text}
     return found
+
+
+def _is_placeholder(address: str) -> bool:
+    return (urlsplit(address).hostname or "").endswith(_PLACEHOLDER)
 
 
 def without_question(address: str) -> str:

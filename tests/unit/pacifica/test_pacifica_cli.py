@@ -56,6 +56,12 @@ def test_the_users_file_comes_over_the_systems(environ, tmp_path):
     assert len(found.sources) == 2
 
 
+def test_another_file_by_a_variable(environ, tmp_path):
+    (tmp_path / ".pacifica_cli/work.ini").write_text("[endpoints]\ndownload_url = https://work.example.org/cart\n")
+    found = pacifica_cli.read({**environ, "PACIFICA_CLI_INI": "work.ini"})
+    assert found.options == {"cart": "https://work.example.org/cart"}
+
+
 def test_templates(environ, tmp_path):
     mine, other = tmp_path / ".pacifica_cli/uploader.json", tmp_path / "system/uploader.json"
     other.parent.mkdir()
@@ -90,6 +96,24 @@ def test_another_file(tmp_path):
 def test_that_there_is_none_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"pacifica_cli.*no config\.ini.*policy"):
         options(settings(), {"HOME": str(tmp_path)})
+
+
+def test_percent_signs_and_what_nobody_answered(environ, tmp_path):
+    write(
+        tmp_path / ".pacifica_cli",
+        "[endpoints]\nupload_url = https://ingest.example.com/upload\n"
+        "upload_policy_url = https://p.example.org/uploader\n[authentication]\npassword = 100%%\n",
+    )
+    found = pacifica_cli.read(environ)
+    assert (found.password, found.options) == ("100%", {"policy": "https://p.example.org"})
+
+
+def test_a_password_is_never_quoted(tmp_path):
+    for text in ("[authentication]\npassword = hush%x\n", "[authentication]\npassword: hush\nhush\n"):
+        write(tmp_path / ".pacifica_cli", text)
+        with pytest.raises(ConfigError) as refused:
+            pacifica_cli.read({"HOME": str(tmp_path)})
+        assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
