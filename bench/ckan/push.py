@@ -16,7 +16,7 @@ from tests.servers.ckan import CkanSite
 
 from ..bench import Bench
 from ..result import Result
-from .site import site
+from .site import site, write_table
 
 ROUNDS = 3
 
@@ -26,11 +26,7 @@ def measure(bench: Bench) -> list[Result]:
     ckan = site(bench)
     rows = bench.many(100_000)
     path = bench.folder / "table.csv"
-    with path.open("w") as out:
-        out.write("id,name,when,a,b,c,d,e,ok,note\n")
-        for i in range(rows):
-            numbers = f"{i * 0.25},{i * 3},{i % 7},x{i},{i * 1.5}"
-            out.write(f"{i},name {i},2024-01-{1 + i % 28:02d}T10:00:00,{numbers},true,some text {i}\n")
+    write_table(path, rows)
     ours, theirs = [], []
     for turn in range(min(ROUNDS, bench.rounds)):
         bench.say(f"push, round {turn + 1}: direct")

@@ -14,7 +14,7 @@ from tests.servers.process import LOOPBACK, Process, free_ports, listening
 
 from ..bench import Bench
 from ..result import Result
-from .site import site
+from .site import site, write_table
 
 ROWS = 20_000
 """DataPusher needs some forty seconds for so many; its rate does not depend on the number."""
@@ -24,11 +24,7 @@ def measure(bench: Bench) -> list[Result]:
     """Seconds for each thousand rows, from the request to the end of the job. Samples of the two take turns."""
     ckan, rows = site(bench), bench.many(ROWS)
     path = bench.folder / "job.csv"
-    with path.open("w") as out:
-        out.write("id,name,when,a,b,c,d,e,ok,note\n")
-        for i in range(rows):
-            numbers = f"{i * 0.25},{i * 3},{i % 7},x{i},{i * 1.5}"
-            out.write(f"{i},name {i},2024-01-{1 + i % 28:02d}T10:00:00,{numbers},true,some text {i}\n")
+    write_table(path, rows)
     process, url = _service(bench)
     ours, theirs = [], []
     try:

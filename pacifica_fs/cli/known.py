@@ -93,8 +93,7 @@ def document(found: Iterable[Known]) -> str:
 
 
 def _pacifica(file: Path) -> list[Known]:
-    # No variables: the file's reader is not who has them set now.
-    found = pacifica_cli.read({"HOME": "/nowhere"}, file, file.parent / "nowhere").options
+    found = pacifica_cli.understand([file], {}).options  # without variables, which may be others tomorrow
     if "policy" not in found:
         return []
     table = {"kind": "pacifica", **found}

@@ -13,6 +13,7 @@ from tests.mount.harness import Mount
 from tests.servers.front import Front
 from tests.servers.guard import Guard
 
+from .test_ckan_kind import Kind
 from .tools import Bundles
 
 
@@ -51,6 +52,20 @@ def mount(request: pytest.FixtureRequest, shared: Mount) -> Mount:
 def bundles(mount: Mount, tmp_path: Path) -> Bundles:
     """Drops folders."""
     return Bundles(mount, tmp_path)
+
+
+@pytest.fixture
+def kinds(tmp_path: Path) -> Iterator[Any]:
+    """A factory: `kinds(ckan_site, **options)` is an archive of kind `ckan` without a mount, closed after the test."""
+    made: list[Kind] = []
+
+    def make(site: Any, **options: Any) -> Kind:
+        made.append(Kind(tmp_path, **site.archive_table(**options)))
+        return made[-1]
+
+    yield make
+    for kind in made:
+        kind.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -69,19 +69,6 @@ class Kind:
 
 
 @pytest.fixture
-def kinds(tmp_path):
-    made: list[Kind] = []
-
-    def make(site, **options):
-        made.append(Kind(tmp_path, **site.archive_table(**options)))
-        return made[-1]
-
-    yield make
-    for kind in made:
-        kind.close()
-
-
-@pytest.fixture
 def kind(kinds, ckan_site):
     return kinds(ckan_site)
 

@@ -12,24 +12,11 @@ import pytest
 
 from tests.servers.workbooks import xlsx
 
-from .test_ckan_kind import Kind, table_of
+from .test_ckan_kind import table_of
 
 pytestmark = [pytest.mark.ckan, pytest.mark.timeout(180)]
 PLAIN = b"n,t\n" + b"".join(b"%d,x%d\n" % (i, i) for i in range(600))
 AGAIN = "loaded directly instead"
-
-
-@pytest.fixture
-def kinds(tmp_path):
-    made: list[Kind] = []
-
-    def make(site, **options):
-        made.append(Kind(tmp_path, **site.archive_table(**options)))
-        return made[-1]
-
-    yield make
-    for kind in made:
-        kind.close()
 
 
 @pytest.fixture

@@ -13,26 +13,8 @@ pytestmark = [pytest.mark.mount, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def source(tmp_path):
-    folder = tmp_path / "source"
-    (folder / "a/b").mkdir(parents=True)
-    (folder / "a/b/big.bin").write_bytes(os.urandom(3_000_000))
-    (folder / "a/text").write_text("needle in hay\n" * 1000)
-    (folder / "empty").touch()
-    (folder / "é").write_text("unicode")
-    return folder
-
-
-@pytest.fixture
-def transaction(mounted, source, tmp_path):
-    """A mount whose cache knows nothing of the one transaction in its archive."""
-    mount = mounted({"archives": {"here": {"kind": "local", "path": str(tmp_path / "archive")}}})
-    drop = mount.path / "drop/here/run1"
-    run("cp", "-a", source, drop)
-    with_sidecar(drop)
-    folder = archived(mount, "run1")
-    mount.forget_cache()
-    return mount, folder
+def big():
+    return 3_000_000
 
 
 def states(folder):

@@ -221,15 +221,20 @@ def old_site():
     return site
 
 
-def test_files_of_a_mixture_of_protocols_are_fetched_ahead_in_batches(mounted, tmp_path, old_site):
+def noting_mount(mounted, tardis, tmp_path):
+    """A mount whose provider of two protocols notes in `asked` what it is asked for."""
     (tmp_path / "noting.py").write_text(PROVIDER)
     use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
+    table = tardis.table(providers={"note": use, "up": use})
+    return mounted(
+        {"archives": {"tardis": table}},
+        environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+
+
+def test_files_of_a_mixture_of_protocols_are_fetched_ahead_in_batches(mounted, tmp_path, old_site):
     with FakeTardis(old_site, old=True) as tardis:
-        table = tardis.table(providers={"note": use, "up": use})
-        mount = mounted(
-            {"archives": {"tardis": table}},
-            environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-        )
+        mount = noting_mount(mounted, tardis, tmp_path)
         folder = mount.path / "tardis/1/1"
         for n in range(50):
             assert (folder / f"{n:02}.txt").read_bytes() == f"content of {n}".encode()
@@ -240,14 +245,8 @@ def test_files_of_a_mixture_of_protocols_are_fetched_ahead_in_batches(mounted, t
 
 
 def test_fetch_of_an_experiment_goes_through_the_providers_hook_for_it(mounted, tmp_path, old_site):
-    (tmp_path / "noting.py").write_text(PROVIDER)
-    use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
     with FakeTardis(old_site, old=True) as tardis:
-        table = tardis.table(providers={"note": use, "up": use})
-        mount = mounted(
-            {"archives": {"tardis": table}},
-            environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-        )
+        mount = noting_mount(mounted, tardis, tmp_path)
         command = [*COMMAND, "fetch", str(mount.path / "tardis/Old_1")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=mount.environment)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -261,14 +260,8 @@ def test_fetch_of_an_experiment_goes_through_the_providers_hook_for_it(mounted, 
 
 def test_fetch_of_a_list_goes_through_the_providers_hook_for_lists(mounted, tmp_path, old_site):
     """Whatever folders its files are in, and in whatever order."""
-    (tmp_path / "noting.py").write_text(PROVIDER)
-    use = {"use": "noting:Noting", "log": str(tmp_path / "asked")}
     with FakeTardis(old_site, old=True) as tardis:
-        table = tardis.table(providers={"note": use, "up": use})
-        mount = mounted(
-            {"archives": {"tardis": table}},
-            environment={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-        )
+        mount = noting_mount(mounted, tardis, tmp_path)
         root = mount.path / "tardis"
         wanted = [f"1/{1 + n // 50}/{n:02}.txt" for n in (57, 0, 33, 30, 6, 51, 1)]
         (tmp_path / "list").write_text("".join(f"{root}/{path}\n" for path in wanted))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "pacifica_fs"
 FLOOR = {
-    "model": 1, "errors": 1, "clock": 1, "periods": 1,
+    "model": 1, "errors": 1, "clock": 1, "paths": 1, "periods": 1,
     "archive": 2, "filetable": 2, "transport": 2, "config": 2,
     "content": 3, "tree": 3, "archives": 3,
     "mount": 4, "drop": 4, "events": 4,

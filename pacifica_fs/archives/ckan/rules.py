@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from ...model import BundleFile, Problem
-
-NAME_MAX = 255
+from ...paths import unfit
 
 
 def paths(files: Iterable[BundleFile]) -> Iterator[Problem]:
@@ -16,7 +15,7 @@ def paths(files: Iterable[BundleFile]) -> Iterator[Problem]:
     folders = {path[:end] for path in counted for end, letter in enumerate(path) if letter == "/"}
     for path, times in counted.items():
         shown = path.encode("utf-8", "backslashreplace").decode()
-        if reason := _unfit(path):
+        if reason := unfit(path):
             yield Problem(f"'{shown}' cannot be a file of a package: {reason}", "Rename it.", shown)
         if times > 1:
             yield Problem(f"the same path is there {times} times", "Rename all but one.", shown)
@@ -30,18 +29,3 @@ def names(wanted: Mapping[str, str]) -> Iterator[Problem]:
     for path, name in wanted.items():
         if counted[name] > 1:
             yield Problem(f"{counted[name]} files ask for the name '{name}'", 'Give each its own "name".', path)
-
-
-def _unfit(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "its name is not valid UTF-8"
-    if "\0" in path:
-        return "its name holds a NUL character"
-    for part in path.split("/"):
-        if part in ("", ".", ".."):
-            return f"'{part}' is no name of a file or folder"
-        if len(part.encode()) > NAME_MAX:
-            return f"a name has more than {NAME_MAX} bytes"
-    return ""

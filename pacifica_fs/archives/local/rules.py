@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ...model import Bundle, BundleFile, Metadata, Problem
+from ...paths import unfit
 from .record import encode, record
-
-NAME_MAX = 255
 
 
 def problems(bundle: Bundle, room: int) -> list[Problem]:
@@ -45,17 +44,9 @@ def _paths(files: Iterable[BundleFile], room: int) -> Iterator[Problem]:
 
 
 def _unstorable(path: str, room: int) -> str:
-    try:
-        size = len(path.encode())
-    except UnicodeEncodeError:
-        return "its name is not valid UTF-8"
-    if "\0" in path:
-        return "its name holds a NUL character"
-    for part in path.split("/"):
-        if part in ("", ".", ".."):
-            return f"'{part}' is no name of a file or folder"
-        if len(part.encode()) > NAME_MAX:
-            return f"a name has more than {NAME_MAX} bytes"
+    if reason := unfit(path):
+        return reason
+    size = len(path.encode())
     return f"its path has {size} bytes, at most {room} are possible in this archive" if size > room else ""
 
 

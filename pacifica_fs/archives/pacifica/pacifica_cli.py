@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -54,7 +54,16 @@ def read(environ: Mapping[str, str], file: Path | None = None, system: Path = SY
     if file is not None and not file.is_file():
         raise ConfigError(f"{file}: there is no such file; `pacifica-cli configure` writes one")
     mine = file or home / (environ.get("PACIFICA_CLI_INI") or FILE)
-    files = [path for path in (system / FILE, mine) if path.is_file()]
+    found = understand([path for path in (system / FILE, mine) if path.is_file()], environ)
+    templates = [environ.get("UPLOADER_CONFIG", ""), *(str(folder / "uploader.json") for folder in (system, home))]
+    template = next((path for path in templates if path and Path(path).is_file()), "")
+    if not template:
+        return found
+    return msgspec.structs.replace(found, options={**found.options, "template": template})
+
+
+def understand(files: Sequence[Path], environ: Mapping[str, str]) -> Found:
+    """What these files say, the later ones before the earlier, with the variables. ConfigError names a wrong file."""
     parser = configparser.ConfigParser()
     for path in files:
         try:
@@ -70,12 +79,7 @@ def read(environ: Mapping[str, str], file: Path | None = None, system: Path = SY
     except configparser.InterpolationError as error:
         message = f"{source}: [{error.section}] {error.option}: a percent sign is written %%"
         raise ConfigError(message) from None
-    templates = [environ.get("UPLOADER_CONFIG", ""), *(str(folder / "uploader.json") for folder in (system, home))]
-    template = next((path for path in templates if path and Path(path).is_file()), "")
-    if template:
-        found["template"] = template
-    password = environ.get("AUTHENTICATION_PASSWORD", "") or secret
-    return Found(found, password, tuple(map(str, files)))
+    return Found(found, environ.get("AUTHENTICATION_PASSWORD", "") or secret, tuple(map(str, files)))
 
 
 def _options(parser: configparser.ConfigParser, environ: Mapping[str, str], source: str) -> dict[str, Any]:
